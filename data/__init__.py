@@ -1,0 +1,1 @@
+"""The ground floor: episodes on disk and in memory. numpy above pyarrow and PyAV; no torch, no simulator."""

@@ -1,0 +1,1 @@
+"""Policies learned from demonstrations: one algorithm, one file (Config, loss, sample)."""

@@ -1,0 +1,1 @@
+"""Critics learned from logged data: one algorithm, one file (Config, loss, targets)."""

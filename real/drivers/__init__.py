@@ -1,0 +1,1 @@
+"""One robot family = one file: the wire and nothing else."""

@@ -1,0 +1,105 @@
+"""Forward kinematics, Jacobian and differential inverse kinematics of a RobotSpec, batched numpy.
+
+The simulator and the control loop call the same code: the simulator with one row per simulation, the loop with one
+row per sampled instant of a stop. tests/test_kinematics.py holds it against MuJoCo's own kinematics.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data.rotations import matrix_from_quat, quat_from_matrix, rotation_vector
+from real.base import RobotSpec
+
+
+def _dh_constants(spec: RobotSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Per row of the DH table: the rotation about x (n, 3, 3) and the full translation (n, 3), both independent of q."""
+    rotations, translations = [], []
+    for a, d, alpha in spec.dh:
+        c, s = np.cos(alpha), np.sin(alpha)
+        rotations.append([[1, 0, 0], [0, c, -s], [0, s, c]])
+        translations.append([a, -s * d, c * d])
+    return np.array(rotations), np.array(translations)
+
+
+class Kinematics:
+    """B = batch of joint vectors, n = spec.dof. Poses are those of the tool centre point in the base frame."""
+
+    def __init__(self, spec: RobotSpec) -> None:
+        self.spec = spec
+        self._turn, self._shift = _dh_constants(spec)
+        z, yaw = spec.tcp
+        c, s = np.cos(yaw), np.sin(yaw)
+        flange_turn, flange_shift = self._turn[-1], self._shift[-1]
+        self._tool_turn = flange_turn @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+        self._tool_shift = flange_shift + flange_turn @ np.array([0, 0, z])
+        self._q_min, self._q_max = np.array(spec.q_min), np.array(spec.q_max)
+        self._q_home = np.array(spec.q_home)
+
+    def _frames(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B, n) -> rotations (B, n + 1, 3, 3) and origins (B, n + 1, 3) of every joint frame and the tool."""
+        batch, n = q.shape
+        cos, sin = np.cos(q), np.sin(q)
+        rotations, origins = np.empty((batch, n + 1, 3, 3)), np.empty((batch, n + 1, 3))
+        rotation, origin = np.broadcast_to(np.eye(3), (batch, 3, 3)), np.zeros((batch, 3))
+        for i in range(n):
+            origin = origin + rotation @ self._shift[i]
+            turned = rotation @ self._turn[i]
+            c, s = cos[:, i, None], sin[:, i, None]
+            x, y = turned[:, :, 0], turned[:, :, 1]
+            rotation = rotations[:, i]
+            rotation[:, :, 0], rotation[:, :, 1], rotation[:, :, 2] = c * x + s * y, c * y - s * x, turned[:, :, 2]
+            origins[:, i] = origin
+        rotations[:, n] = rotation @ self._tool_turn
+        origins[:, n] = origin + rotation @ self._tool_shift
+        return rotations, origins
+
+    def joint_origins(self, q: np.ndarray) -> np.ndarray:
+        """(B, n) [rad] -> (B, n + 1, 3) [m]: where each joint frame and the tool are."""
+        return self._frames(np.atleast_2d(q))[1]
+
+    def forward(self, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B, n) [rad] -> position (B, 3) [m] and w-first quaternion (B, 4)."""
+        rotations, origins = self._frames(np.atleast_2d(q))
+        return origins[:, -1], quat_from_matrix(rotations[:, -1])
+
+    def jacobian(self, q: np.ndarray) -> np.ndarray:
+        """(B, n) -> (B, 6, n): linear [m/rad] above angular [rad/rad], in the base frame."""
+        return self._jacobian(*self._frames(np.atleast_2d(q)))
+
+    @staticmethod
+    def _jacobian(rotations: np.ndarray, origins: np.ndarray) -> np.ndarray:
+        axes = rotations[:, :-1, :, 2]  # (B, n, 3)
+        linear = np.cross(axes, origins[:, -1:] - origins[:, :-1])
+        return np.concatenate([linear, axes], -1).transpose(0, 2, 1)
+
+    def inverse(
+        self,
+        position: np.ndarray,
+        quat: np.ndarray,
+        q: np.ndarray,
+        iterations: int = 4,
+        damping: float = 0.03,
+        posture: float = 0.05,
+    ) -> np.ndarray:
+        """Joint vectors (B, n) near `q` (B, n) whose tool pose is `position` (B, 3) [m], `quat` (B, 4), inside the limits.
+
+        Damped least squares (Nakamura and Hanafusa 1986) from `q`, with a pull towards the home posture in the
+        null space and a clamp to the position limits. Unreachable poses are approached as far as the iterations go.
+        """
+        q = np.array(np.atleast_2d(q), float)
+        target = matrix_from_quat(np.atleast_2d(quat))
+        position = np.atleast_2d(position)
+        eye6, eye_n = damping**2 * np.eye(6), np.eye(self.spec.dof)
+        for _ in range(iterations):
+            rotations, origins = self._frames(q)
+            error = np.empty((len(q), 6))
+            error[:, :3] = position - origins[:, -1]
+            error[:, 3:] = rotation_vector(target @ rotations[:, -1].transpose(0, 2, 1))
+            jacobian = self._jacobian(rotations, origins)
+            gain = np.linalg.solve(jacobian @ jacobian.transpose(0, 2, 1) + eye6, jacobian)  # (B, 6, n)
+            pseudo = gain.transpose(0, 2, 1)  # (B, n, 6)
+            null = eye_n - pseudo @ jacobian
+            step = pseudo @ error[:, :, None] + null @ (posture * (self._q_home - q))[:, :, None]
+            q = np.clip(q + np.clip(step[:, :, 0], -0.3, 0.3), self._q_min, self._q_max)
+        return q

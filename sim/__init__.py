@@ -1,0 +1,1 @@
+"""Simulation: physics engines behind one protocol, tasks that run on any of them, rollouts and evaluation."""

@@ -1,0 +1,1 @@
+"""One task = one file, with any robot of real/robots and any engine of sim/."""
