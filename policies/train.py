@@ -1,0 +1,209 @@
+"""The one training loop: any module with `loss(batch)`, any source of batches that is a function of row numbers.
+
+Every step's randomness (rows, noise) is a function of (seed, step), and the optimiser's state is saved with the
+weights, so a run that was killed and resumed equals the uninterrupted one bit for bit on the CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from data.errors import CheckpointError, ConfigError
+from policies import checkpoint
+from policies.module import SpecModule
+
+DrawBatch = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+
+
+@dataclass
+class TrainConfig:
+    steps: int = 5000  # gradient steps
+    batch_size: int = 256
+    lr: float = 1e-3  # peak of the cosine schedule
+    warmup: int = 200  # steps of linear warm-up
+    weight_decay: float = 1e-4
+    grad_clip: float = 1.0  # global norm
+    ema: float = 0.999  # decay of the averaged weights, which are the ones saved; reached gradually
+    save_every: int = 1000  # steps between checkpoints
+    log_every: int = 50  # steps between rows of metrics.jsonl
+    evaluate_every: int = 0  # steps between evaluations, 0 for none
+    keep: bool = False  # also keep every checkpoint, as checkpoint-<step>
+    threads: int = 0  # CPU threads, 0 for torch's default
+    device: str = "auto"  # auto, cuda, mps or cpu
+
+
+def pick_device(name: str) -> str:
+    """auto takes CUDA, then MPS, then the CPU."""
+    if name != "auto":
+        return name
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Linear warm-up, then cosine to zero at the last step."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def train(
+    module: SpecModule,
+    draw: DrawBatch,
+    num_rows: int,
+    config: TrainConfig,
+    out: Path,
+    seed: int,
+    provenance: Mapping[str, Any],
+    evaluate: Callable[[SpecModule, int], dict[str, float]] | None = None,
+    label: str = "train",
+) -> Path:
+    """Train, or go on where `out` stops. Returns the folder of the checkpoint, `out/checkpoint`.
+
+    draw      row numbers (B,) -> batch in network space
+    evaluate  called every `evaluate_every` steps with the averaged module; its numbers go to metrics.jsonl
+    """
+    if config.steps < 1 or config.batch_size < 1:
+        raise ConfigError(f"steps and batch_size must be positive; found {config.steps} and {config.batch_size}")
+    device = pick_device(config.device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    torch.set_flush_denormal(True)
+    out.mkdir(parents=True, exist_ok=True)
+    module.to(device).train()
+    params = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    average = {name: p.detach().clone() for name, p in params.items()}
+    decay = [p for p in params.values() if p.ndim >= 2]
+    rest = [p for p in params.values() if p.ndim < 2]
+    groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=True)
+    start = _restore(out, params, average, optimizer, config, seed)
+    _cut_log(out / "metrics.jsonl", start)
+    began, since = time.perf_counter(), time.process_time()
+    with tqdm(total=config.steps, initial=start, desc=label, unit="step", smoothing=0.05, mininterval=0.5) as bar:
+        for step in range(start, config.steps):
+            rng = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step]))
+            rows = rng.integers(0, num_rows, config.batch_size)
+            torch.manual_seed(int(rng.integers(0, 2**62)))
+            batch = {k: torch.from_numpy(np.ascontiguousarray(v)).to(device) for k, v in draw(rows).items()}
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, config)
+            loss, info = module.loss(batch)  # type: ignore[operator]
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(list(params.values()), config.grad_clip)
+            optimizer.step()
+            after = getattr(module, "after_step", None)
+            if after is not None:
+                after()
+            weight = 1 - min(config.ema, (1 + step) / (10 + step))
+            torch._foreach_lerp_(list(average.values()), [p.detach() for p in params.values()], weight)
+            done = step + 1
+            bar.update()
+            row: dict[str, float] = {}
+            if done % config.log_every == 0 or done == config.steps:
+                row = {**info, "grad_norm": float(norm), "lr": learning_rate(step, config)}
+                bar.set_postfix(loss=f"{info['loss']:.4f}", refresh=False)
+                if not math.isfinite(info["loss"]):
+                    raise CheckpointError(f"the loss became {info['loss']} at step {done}; the last good checkpoint is kept in {out}")
+            if done % config.save_every == 0 or done == config.steps:
+                _save(out, module, params, average, optimizer, done, seed, provenance, config)
+            if evaluate is not None and config.evaluate_every and (done % config.evaluate_every == 0 or done == config.steps):
+                row |= _evaluate(module, params, average, evaluate, done)
+            if row:
+                row |= {"step": done, "wall_s": time.perf_counter() - began, "cpu_s": time.process_time() - since}
+                with (out / "metrics.jsonl").open("a") as log:
+                    log.write(json.dumps(row) + "\n")
+    with torch.no_grad():
+        for name, p in params.items():
+            p.copy_(average[name])
+    module.eval()
+    return out / "checkpoint"
+
+
+def _evaluate(
+    module: SpecModule, params: dict[str, Any], average: dict[str, Tensor], evaluate: Callable[[SpecModule, int], dict[str, float]], step: int
+) -> dict[str, float]:
+    """Run `evaluate` on the averaged weights, then put the raw ones back."""
+    raw = {name: p.detach().clone() for name, p in params.items()}
+    with torch.no_grad():
+        for name, p in params.items():
+            p.copy_(average[name])
+    module.eval()
+    try:
+        return evaluate(module, step)
+    finally:
+        with torch.no_grad():
+            for name, p in params.items():
+                p.copy_(raw[name])
+        module.train()
+
+
+def _save(
+    out: Path,
+    module: SpecModule,
+    params: dict[str, Any],
+    average: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    seed: int,
+    provenance: Mapping[str, Any],
+    config: TrainConfig,
+) -> None:
+    notes = {**provenance, "step": step, "seed": seed}
+    checkpoint.save(module, out / "checkpoint", notes, average)
+    if config.keep:
+        checkpoint.save(module, out / f"checkpoint-{step:06d}", notes, average)
+    state: dict[str, Tensor] = {"step": torch.tensor([step, seed])}
+    for name, p in params.items():
+        state[f"raw/{name}"], state[f"average/{name}"] = p.detach(), average[name]
+        for key, value in optimizer.state[p].items():
+            state[f"optimizer/{name}/{key}"] = value.reshape(1) if value.ndim == 0 else value
+    state |= {f"buffer/{name}": b for name, b in module.named_buffers()}
+    fresh = out / "train_state.safetensors.new"
+    safetensors.torch.save_file({k: v.cpu().contiguous().clone() for k, v in state.items()}, fresh)
+    fresh.replace(out / "train_state.safetensors")
+
+
+def _restore(
+    out: Path, params: dict[str, Any], average: dict[str, Tensor], optimizer: torch.optim.Optimizer, config: TrainConfig, seed: int
+) -> int:
+    """Load the saved state into everything and return the step to go on with, 0 if there is none."""
+    path = out / "train_state.safetensors"
+    if not path.exists():
+        return 0
+    state = safetensors.torch.load_file(path)
+    step, saved_seed = (int(x) for x in state["step"])
+    names = {key.removeprefix("raw/") for key in state if key.startswith("raw/")}
+    if saved_seed != seed or names != set(params) or any(state[f"raw/{n}"].shape != p.shape for n, p in params.items()):
+        raise CheckpointError(f"{out} holds another run (seed {saved_seed}, or another network): choose another `out` or delete it")
+    with torch.no_grad():
+        for name, p in params.items():
+            p.copy_(state[f"raw/{name}"])
+            average[name].copy_(state[f"average/{name}"])
+            prefix = f"optimizer/{name}/"
+            moments = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            optimizer.state[p] = {k: v.reshape(()) if k == "step" else v.to(p.device) for k, v in moments.items()}
+    return min(step, config.steps)
+
+
+def _cut_log(path: Path, step: int) -> None:
+    """Drop the rows after the checkpoint that training resumes from."""
+    if not path.exists():
+        return
+    rows = [line for line in path.read_text().splitlines() if line.endswith("}") and json.loads(line)["step"] <= step]
+    path.write_text("".join(row + "\n" for row in rows))
