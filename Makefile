@@ -1,0 +1,45 @@
+# Every target makes its own environment in .venv; the second call starts at once.
+#   make setup              the environment, and nothing else
+#   make demo               demonstrations -> policy -> critic -> steering -> artefact -> arm, with a report (outputs/demo)
+#   make test               the quick tests
+#   make check              lint, format, types, quick tests: what a change has to pass
+#   make bench              every benchmark, one table and one line of JSON each
+#   make test-slow          the slow tests: trainings that must reach a success rate, long control loops
+#   make test-conformance   only the contracts: what every policy, task, robot and driver of ours (or yours) has to satisfy
+
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+ARGS ?=
+
+.PHONY: setup demo test check bench test-slow test-conformance
+
+setup: $(STAMP)
+
+# The stamp is written last: an interrupted installation is started again.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,pusht,pybullet]'
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/waldo demo $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+bench: $(STAMP)
+	$(BIN)/waldo bench all $(ARGS)
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-conformance: $(STAMP)
+	$(BIN)/python -m pytest tests/test_contracts.py $(ARGS)

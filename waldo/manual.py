@@ -1,0 +1,149 @@
+"""The text of `--help`: read from the files themselves, so that it is never out of date and never imports anything.
+
+The manual of a command is the docstring of `waldo/<command>.py`; its options are `configs/<command>.yaml` as written,
+comments included; the choices of a group are the YAML files in `configs/<group>/`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from waldo.options import options_of
+
+COMMANDS = Path(__file__).resolve().parent
+CONFIGS = COMMANDS.parent / "configs"
+ORDER = ("demo", "collect", "train", "refine", "evaluate", "export", "run", "bench")  # the way through the stack
+_DEFAULT = re.compile(r"^\s*-\s*(?:optional\s+|override\s+)?/?([\w/]+(?:@[\w.]+)?)\s*:\s*(\S+)")
+
+
+def commands() -> list[str]:
+    """A command is a file waldo/<name>.py with its configs/<name>.yaml."""
+    names = [path.stem for path in CONFIGS.glob("*.yaml") if (COMMANDS / path.name).with_suffix(".py").is_file()]
+    return sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+
+
+def docstring(command: str) -> str:
+    """The manual of a command; its first line is the summary."""
+    tree = ast.parse((COMMANDS / f"{command}.py").read_text(encoding="utf-8"))
+    return ast.get_docstring(tree) or ""
+
+
+def overview() -> str:
+    """What `waldo --help` prints."""
+    width = max(map(len, commands()), default=0)
+    rows = [f"  {name:<{width}}  {_first_line(docstring(name))}" for name in commands()]
+    return "\n".join(
+        [
+            "waldo: robot policies from demonstrations, refined by offline RL, steered by a critic, run on an arm.",
+            "",
+            "usage: waldo COMMAND [option=value ...]",
+            "",
+            *rows,
+            "",
+            "  waldo COMMAND --help    what it does, its options, and what can be chosen",
+            "  waldo --version",
+            "",
+            "Start with `waldo demo`: the whole way in a few minutes, with a report at the end.",
+        ]
+    )
+
+
+def page(command: str, words: list[str], config_dir: Path | None = None) -> str:
+    """What `waldo COMMAND --help` prints. `words`: the options given beside --help; chosen ones are explained in full."""
+    text = (CONFIGS / f"{command}.yaml").read_text(encoding="utf-8")
+    chosen = dict(word.split("=", 1) for word in words if "=" in word)
+    groups = defaults(command)
+    sections = [docstring(command).rstrip(), "", f"usage: waldo {command} [option=value ...] [-m]"]
+    options = _indented(_without_defaults(text))
+    if options:
+        sections += ["", "Options, with their defaults:", "", *options]
+    if groups:
+        sections += ["", "Choices (* = taken when nothing is said):"]
+        for key, default in groups.items():
+            sections += ["", *_choices(key, default, config_dir)]
+            if key in chosen:
+                sections += _chosen_options(key, chosen[key], config_dir)
+        example = next(iter(groups))
+        sections += ["", f"  `waldo {command} {example}=NAME --help` lists the options of that choice."]
+    sections += [
+        "",
+        "Always available:",
+        "",
+        f"  out=FOLDER        where everything goes (default: outputs/{command}/<time>, unless set above)",
+        "  -m                run every combination of key=a,b lists, one after the other",
+        "  --cfg             print the complete configuration and stop",
+        "  --config-dir DIR  look for YAML files in DIR as well",
+        "  --traceback       show where in the code an error came from (or WALDO_TRACEBACK=1)",
+    ]
+    return "\n".join(sections)
+
+
+def defaults(command: str) -> dict[str, str]:
+    """Group -> default choice, from the `defaults:` list of a command's YAML. The format is kept to `- group: choice`."""
+    text = (CONFIGS / f"{command}.yaml").read_text(encoding="utf-8")
+    matches = (_DEFAULT.match(line) for line in _block(text))
+    return {match[1]: match[2] for match in matches if match}
+
+
+def choices(group: str, config_dir: Path | None = None) -> dict[str, Path]:
+    """Name -> YAML file of everything that can be chosen for a group, e.g. `policy` or `policy@student`."""
+    folder = group.partition("@")[0]
+    files = [p for root in (config_dir, CONFIGS) if root is not None for p in sorted((root / folder).glob("*.yaml"))]
+    return {path.stem: path for path in reversed(files)}
+
+
+def _block(text: str) -> list[str]:
+    """The lines of the top-level `defaults:` list."""
+    lines = text.splitlines()
+    starts = [i for i, line in enumerate(lines) if line.startswith("defaults:")]
+    if not starts:
+        return []
+    body = lines[starts[0] + 1 :]
+    end = next((i for i, line in enumerate(body) if line and not line.startswith((" ", "-", "#"))), len(body))
+    return body[:end]
+
+
+def _without_defaults(text: str) -> str:
+    block = _block(text)
+    lines = text.splitlines()
+    if not block and "defaults:" not in text:
+        return text
+    start = next(i for i, line in enumerate(lines) if line.startswith("defaults:"))
+    return "\n".join(lines[:start] + lines[start + 1 + len(block) :])
+
+
+def _indented(text: str) -> list[str]:
+    return ["  " + line if line else "" for line in text.strip().splitlines()]
+
+
+def _choices(key: str, default: str, config_dir: Path | None) -> list[str]:
+    found = choices(key, config_dir)
+    width = max(map(len, found), default=0)
+    rows = [f"  {'*' if name == default else ' '} {name:<{width}}  {_remark(path)}".rstrip() for name, path in sorted(found.items())]
+    return [f"  {key}=", *["  " + row for row in rows]]
+
+
+def _chosen_options(key: str, choice: str, config_dir: Path | None) -> list[str]:
+    path = choices(key, config_dir).get(choice)
+    if path is None:
+        return []
+    target = re.search(r"^_target_:\s*(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    options = options_of(target[1]) if target else None
+    rows = ["", f"  {key}={choice} is {target[1] if target else path.name}; its file says:", "", *_indented(path.read_text(encoding="utf-8"))]
+    if options:
+        width = max(len(f"{key}.{o.name}={o.default}") for o in options)
+        rows += ["", "  and it takes:", ""]
+        rows += [f"  {f'{key}.{o.name}={o.default}':<{min(width, 48)}}  {o.comment or o.type}".rstrip() for o in options]
+    return rows
+
+
+def _remark(path: Path) -> str:
+    """The first comment line of a YAML file says what the thing is."""
+    first = path.read_text(encoding="utf-8").lstrip().splitlines()[:1]
+    return first[0].lstrip("# ") if first and first[0].startswith("#") else ""
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0].strip() if text.strip() else ""
