@@ -1,0 +1,109 @@
+"""Frames into an mp4 and back, through PyAV (FFmpeg).
+
+Every second frame is a key frame (g=2), so that any frame is at most one step from a seek point: random access is what
+training does. BT.601, limited range, 4:2:0: colours come back within a few levels, chroma at half resolution.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation
+
+from data.errors import DatasetError
+
+# encoder and its options by codec name; crf is the quality (lower is better)
+CODECS: dict[str, tuple[str, dict[str, str]]] = {
+    "h264": ("libx264", {"preset": "veryfast", "crf": "18", "g": "2", "bf": "0"}),
+    "av1": ("libsvtav1", {"preset": "12", "crf": "30", "g": "2"}),
+}
+FAILURES = (av.FFmpegError, OSError, ValueError, IndexError)  # what a broken file can raise
+SMALL = 256 * 256  # below this many pixels the threads of a codec cost more than they bring
+
+
+def require_codec(codec: str) -> None:
+    """Raises DatasetError if this codec is unknown or not in this FFmpeg."""
+    if codec not in CODECS:
+        raise DatasetError(f"codec {codec!r} is unknown; allowed: {', '.join(CODECS)}")
+    if CODECS[codec][0] not in av.codecs_available:
+        raise DatasetError(f"this PyAV was built without {CODECS[codec][0]}, which writes {codec}; allowed: {', '.join(CODECS)}")
+
+
+class VideoWriter:
+    """One mp4, frame by frame. The caller renames the file after `close()`, which leaves it fsynced."""
+
+    def __init__(self, path: Path, height: int, width: int, fps: float, codec: str) -> None:
+        encoder, options = CODECS[codec]
+        self.frames = 0
+        # Our own file object: a full disk is then an OSError here, not a message on FFmpeg's log.
+        self._file = path.open("wb")
+        try:
+            self._container = av.open(self._file, "w", format="mp4")
+            self._stream = self._container.add_stream(encoder, rate=Fraction(fps).limit_denominator(1000), options=dict(options))
+            self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
+            self._stream.codec_context.thread_count = 1 if height * width < SMALL else 0
+        except BaseException:
+            self._file.close()
+            raise
+
+    def write(self, frames: np.ndarray) -> None:
+        """frames: uint8 (T, H, W, 3) RGB."""
+        for image in frames:
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = self.frames
+            self._container.mux(self._stream.encode(frame))
+            self.frames += 1
+
+    def close(self) -> None:
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def abort(self) -> None:
+        """Let go of the file without finishing it."""
+        try:
+            self._container.close()
+        except (av.FFmpegError, OSError, ValueError):
+            pass  # it is being thrown away: that it cannot be finished is no news
+        finally:
+            try:
+                self._file.close()
+            except OSError:
+                pass  # a full disk refuses the last buffer, too
+
+
+def count_frames(path: Path) -> int:
+    """The number of frames that the header of an mp4 promises; raises DatasetError if it cannot be opened."""
+    try:
+        with av.open(str(path)) as container:
+            return int(container.streams.video[0].frames)
+    except FAILURES as error:
+        raise DatasetError(f"{path} is not a readable video ({error}); restore it or delete its episode") from error
+
+
+def read_frames(path: Path, fps: float, size: tuple[int, int] | None = None) -> Iterator[tuple[int, np.ndarray]]:
+    """Decode a whole video in order: (frame number from its timestamp, uint8 (H, W, 3)).
+
+    size    (height, width) [px]; frames of another size are resized by area averaging
+    """
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            if stream.width * stream.height < SMALL:
+                stream.codec_context.thread_count = 1
+            else:
+                stream.thread_type = "AUTO"
+            for frame in container.decode(stream):
+                number = round(float(frame.pts * frame.time_base) * fps)
+                if size is not None and (frame.height, frame.width) != size:
+                    frame = frame.reformat(width=size[1], height=size[0], format="rgb24", interpolation=Interpolation.AREA)
+                yield number, frame.to_ndarray(format="rgb24")
+    except FAILURES as error:
+        raise DatasetError(f"{path} cannot be decoded ({error}); restore it or delete its episode") from error
