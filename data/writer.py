@@ -340,5 +340,6 @@ def _tasks_table(tasks: list[str]) -> pa.Table:
 def _parquet(table: pa.Table) -> bytes:
     """In memory first: that a disk is full is then one kind of error, at one place."""
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="snappy")
+    # Files of one row group need no dictionaries and no column statistics; without them a row of meta is a third as large.
+    pq.write_table(table, sink, compression="snappy", use_dictionary=False, write_statistics=False)
     return sink.getvalue()
