@@ -1,7 +1,8 @@
 """Between SI units and network space, numpy only: the training data goes through it once, the robot every chunk.
 
 Vectors are scaled to [-1, 1] by the range seen in the data (a dimension that never moves maps to 0), quaternions
-become 6-D rotations, which are already in [-1, 1]. Images stay uint8: the encoder scales them.
+become 6-D rotations and angles become (cos, sin), which are in [-1, 1] already. Images stay uint8: the encoder
+scales them.
 """
 
 from __future__ import annotations
@@ -17,15 +18,20 @@ from data.spec import PolicySpec
 _STILL = 1e-4  # a range below this [unit of the dimension] is a constant, not a signal: do not blow up its noise
 
 
-def _layout(dim: int, quaternions: tuple[int, ...]) -> list[tuple[slice, bool]]:
-    """Consecutive parts of a vector: (slice, is a quaternion)."""
-    parts, start = [], 0
-    for first in (*sorted(quaternions), dim):
+_Part = tuple[slice, str]  # consecutive elements of a vector, and what they are: "scaled", "quat" or "angle"
+_WIDTH = {"quat": 6, "angle": 2}
+
+
+def _layout(dim: int, quaternions: tuple[int, ...], angles: tuple[int, ...] = ()) -> list[_Part]:
+    special = sorted([(i, 4, "quat") for i in quaternions] + [(i, 1, "angle") for i in angles])
+    parts: list[_Part] = []
+    start = 0
+    for first, size, kind in [*special, (dim, 0, "end")]:
         if first > start:
-            parts.append((slice(start, first), False))
-        if first < dim:
-            parts.append((slice(first, first + 4), True))
-            start = first + 4
+            parts.append((slice(start, first), "scaled"))
+        if size:
+            parts.append((slice(first, first + size), kind))
+        start = first + size
     return parts
 
 
@@ -34,17 +40,17 @@ class Normalizer:
 
     def __init__(self, spec: PolicySpec, ranges: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
         self.spec = spec
-        self._parts: dict[str, list[tuple[slice, bool]]] = {}
+        self._parts: dict[str, list[_Part]] = {}
         self._center: dict[str, np.ndarray] = {}
         self._scale: dict[str, np.ndarray] = {}
         self.ranges = {name: (np.asarray(lo, np.float32), np.asarray(hi, np.float32)) for name, (lo, hi) in ranges.items()}
-        shapes = {f.name: (f.shape[0], f.quaternions) for f in spec.observations if not f.is_image}
-        shapes["action"] = (spec.action.dim, spec.action.quaternions)
-        for name, (dim, quaternions) in shapes.items():
+        shapes = {f.name: (f.shape[0], _layout(f.shape[0], f.quaternions, f.angles)) for f in spec.observations if not f.is_image}
+        shapes["action"] = (spec.action.dim, _layout(spec.action.dim, spec.action.quaternions))
+        for name, (dim, parts) in shapes.items():
             if name not in self.ranges or self.ranges[name][0].shape != (dim,):
                 raise SpecError(f"statistics for {name!r} must have {dim} elements; found statistics: {', '.join(self.ranges)}")
             low, high = self.ranges[name]
-            self._parts[name] = _layout(dim, quaternions)
+            self._parts[name] = parts
             self._center[name] = (low + high) / 2
             self._scale[name] = np.where(high - low < _STILL, np.float32(1.0), (high - low) / 2)
 
@@ -65,22 +71,30 @@ class Normalizer:
         if name not in self._parts:
             return values
         scaled = (values - self._center[name]) / self._scale[name]
-        pieces = [sixd_from_quat(values[..., part]) if is_quat else scaled[..., part] for part, is_quat in self._parts[name]]
+        pieces = []
+        for part, kind in self._parts[name]:
+            if kind == "quat":
+                pieces.append(sixd_from_quat(values[..., part]))
+            elif kind == "angle":
+                pieces += [np.cos(values[..., part]), np.sin(values[..., part])]
+            else:
+                pieces.append(scaled[..., part])
         return np.concatenate(pieces, -1).astype(np.float32)
 
     def decode_action(self, values: np.ndarray) -> np.ndarray:
         """(..., A') in network space -> (..., A) float32 in SI units, rotations made orthonormal again."""
         pieces, start = [], 0
-        for part, is_quat in self._parts["action"]:
-            width = 6 if is_quat else part.stop - part.start
+        for part, kind in self._parts["action"]:
+            width = _WIDTH.get(kind, part.stop - part.start)
             piece = values[..., start : start + width]
             start += width
-            pieces.append(quat_from_sixd(piece) if is_quat else piece * self._scale["action"][part] + self._center["action"][part])
+            scaled = kind == "scaled"
+            pieces.append(piece * self._scale["action"][part] + self._center["action"][part] if scaled else quat_from_sixd(piece))
         return np.concatenate(pieces, -1).astype(np.float32)
 
     def dim(self, name: str) -> int:
         """D' of a vector in network space."""
-        return sum(6 if is_quat else part.stop - part.start for part, is_quat in self._parts[name])
+        return sum(_WIDTH.get(kind, part.stop - part.start) for part, kind in self._parts[name])
 
     def state(self) -> dict[str, np.ndarray]:
         """Flat arrays for `stats.safetensors`."""

@@ -91,7 +91,7 @@ def train(
     rest = [p for p in params.values() if p.ndim < 2]
     groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=True)
-    start = _restore(out, params, average, optimizer, config, seed)
+    start = _restore(out, module, params, average, optimizer, config, seed)
     _cut_log(out / "metrics.jsonl", start)
     began, since = time.perf_counter(), time.process_time()
     with tqdm(total=config.steps, initial=start, desc=label, unit="step", smoothing=0.05, mininterval=0.5) as bar:
@@ -173,14 +173,20 @@ def _save(
         state[f"raw/{name}"], state[f"average/{name}"] = p.detach(), average[name]
         for key, value in optimizer.state[p].items():
             state[f"optimizer/{name}/{key}"] = value.reshape(1) if value.ndim == 0 else value
-    state |= {f"buffer/{name}": b for name, b in module.named_buffers()}
+    state |= {f"frozen/{name}": value for name, value in module.state_dict().items() if name not in params}
     fresh = out / "train_state.safetensors.new"
     safetensors.torch.save_file({k: v.cpu().contiguous().clone() for k, v in state.items()}, fresh)
     fresh.replace(out / "train_state.safetensors")
 
 
 def _restore(
-    out: Path, params: dict[str, Any], average: dict[str, Tensor], optimizer: torch.optim.Optimizer, config: TrainConfig, seed: int
+    out: Path,
+    module: SpecModule,
+    params: dict[str, Any],
+    average: dict[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+    config: TrainConfig,
+    seed: int,
 ) -> int:
     """Load the saved state into everything and return the step to go on with, 0 if there is none."""
     path = out / "train_state.safetensors"
@@ -192,6 +198,9 @@ def _restore(
     if saved_seed != seed or names != set(params) or any(state[f"raw/{n}"].shape != p.shape for n, p in params.items()):
         raise CheckpointError(f"{out} holds another run (seed {saved_seed}, or another network): choose another `out` or delete it")
     with torch.no_grad():
+        for name, value in module.state_dict().items():
+            if name not in params:  # e.g. a critic's target network
+                value.copy_(state[f"frozen/{name}"])
         for name, p in params.items():
             p.copy_(state[f"raw/{name}"])
             average[name].copy_(state[f"average/{name}"])

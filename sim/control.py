@@ -1,0 +1,26 @@
+"""The joint control law that every simulated arm obeys, whatever the engine: a torque-limited servo of positions.
+
+    tau = clip(kp (q_target - q) - kd dq, -tau_max, tau_max) + gravity compensation
+
+as the joint impedance controllers of such arms do inside. Gains per torque class of joint: chosen here, not the vendor's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from real.base import RobotSpec
+
+GRIPPER_KP, GRIPPER_KD, GRIPPER_FORCE = 1000.0, 60.0, 40.0  # [N/m], [N s/m], [N] on the opening width
+
+
+def gains(spec: RobotSpec) -> tuple[np.ndarray, np.ndarray]:
+    """kp [N m/rad] and kd [N m s/rad] per joint: stiffer where the motor is stronger."""
+    strong = np.asarray(spec.tau_max) > 40
+    return np.where(strong, 4500.0, 1500.0), np.where(strong, 220.0, 50.0)
+
+
+def ramp(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
+    """(B, n), (B, n) -> (B, steps, n): targets on the straight line, the last one is `end`."""
+    share = np.arange(1, steps + 1)[None, :, None] / steps
+    return start[:, None] + share * (end - start)[:, None]
