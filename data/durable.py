@@ -13,6 +13,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from data.errors import DatasetError
+
 TEMPORARY = ".tmp"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -40,6 +42,25 @@ def make_folder(folder: Path) -> None:
     for new in reversed(missing):
         new.mkdir(exist_ok=True)
         fsync_folder(new.parent)
+
+
+def lock_folder(folder: Path) -> int:
+    """A descriptor whose holder is the only writer of `folder`, until it is closed or the process ends, however it ends.
+
+    Raises DatasetError if another process, or another recorder of this one, has it. Where there is no flock
+    (Windows), nothing is locked.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ModuleNotFoundError:
+        pass
+    except OSError:
+        os.close(descriptor)
+        raise DatasetError(f"another recorder is writing to {folder}; wait for it or choose another folder") from None
+    return descriptor
 
 
 @contextlib.contextmanager

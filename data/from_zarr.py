@@ -42,8 +42,11 @@ class Field:
 
 PUSHT_FIELDS = (
     Field(Feature("observation.state", (2,), names=("agent_x", "agent_y"), units=("px", "px")), "state", (0, 1)),
-    Field(Feature("observation.environment_state", (3,), names=("block_x", "block_y", "block_angle"), units=("px", "px", "rad")),
-          "state", (2, 3, 4)),  # fmt: skip
+    Field(
+        Feature("observation.environment_state", (3,), names=("block_x", "block_y", "block_angle"), units=("px", "px", "rad")),
+        "state",
+        (2, 3, 4),
+    ),
     Field(Feature("action", (2,), names=("target_x", "target_y"), units=("px", "px")), "action"),
     Field(Feature("observation.images.top", (96, 96, 3), "uint8"), "img"),
 )
@@ -159,16 +162,18 @@ def _open(source: Path) -> zarr.Group:
 
 
 def _episode_ends(group: zarr.Group, source: Path) -> np.ndarray:
-    if ENDS not in group:
+    stored = group.get(ENDS)
+    if not isinstance(stored, zarr.Array):
         raise DatasetError(f"{source} has no {ENDS}: it is not a replay buffer of diffusion_policy")
-    ends = np.asarray(group[ENDS][:], np.int64)
+    ends = np.asarray(stored[:], np.int64)
     if not len(ends) or (np.diff(ends, prepend=0) < 1).any():
         raise DatasetError(f"{source}: {ENDS} must increase; found {ends[:5].tolist()}{'...' if len(ends) > 5 else ''}")
     return ends
 
 
 def _array(group: zarr.Group, field: Field, source: Path, rows: int) -> zarr.Array:
-    available = dict(group["data"].arrays()) if "data" in group else {}
+    data = group.get("data")
+    available = dict(data.arrays()) if isinstance(data, zarr.Group) else {}
     if field.array not in available:
         raise DatasetError(f"{source} has no array data/{field.array}; {did_you_mean(field.array, available)}")
     array = available[field.array]
@@ -176,7 +181,9 @@ def _array(group: zarr.Group, field: Field, source: Path, rows: int) -> zarr.Arr
         raise DatasetError(f"{source}: data/{field.array} has {array.shape[0]} rows, the episodes have {rows}; it is incomplete")
     width = len(field.columns) or int(np.prod(array.shape[1:]))
     if width != int(np.prod(field.feature.shape)) or (field.columns and max(field.columns) >= array.shape[-1]):
-        raise DatasetError(f"{source}: data/{field.array} has frames of shape {array.shape[1:]}; {field.feature.name} wants {field.feature.shape}")
+        raise DatasetError(
+            f"{source}: data/{field.array} has frames of shape {array.shape[1:]}; {field.feature.name} wants {field.feature.shape}"
+        )
     return array
 
 

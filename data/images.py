@@ -105,5 +105,3 @@ def _decode_file(path: Path, slots: Iterable[Slot], size: tuple[int, int], fps: 
         f"{path} ends too early: {len(row_of)} frames of its episodes are missing, the first at {min(row_of) / fps:.2f} s; "
         f"restore it from a copy of the dataset, or {RECORD_AGAIN}"
     )
-
-

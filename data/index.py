@@ -19,6 +19,14 @@ from data import layout
 from data.errors import DatasetError
 
 RECORD_AGAIN = "record or import it again"
+INFO_KEYS: dict[str, type | tuple[type, ...]] = {
+    "fps": (int, float),
+    "features": dict,
+    "total_episodes": int,
+    "total_frames": int,
+    "total_tasks": int,
+    "data_path": str,
+}
 
 
 def open_parquet(path: Path, mend: str) -> pq.ParquetFile:
@@ -139,7 +147,7 @@ class Index:
     def check_files(self) -> None:
         """Every data and video file is there and has its end, and the rows add up. Raises DatasetError."""
         columns = {n for n, f in self.features.items() if f["dtype"] != "video"}
-        wanted = {}
+        wanted: dict[Path, int] = {}
         for place, length in zip(self.data, self.lengths, strict=True):
             path = self.data_path(place)
             wanted[path] = wanted.get(path, 0) + int(length)
@@ -171,10 +179,8 @@ def read_info(root: Path) -> dict[str, Any]:
             f"{path}: LeRobotDataset {version}; this reads {layout.VERSION}. Convert it with lerobot 0.4's "
             "`python -m lerobot.datasets.v30.convert_dataset_v21_to_v30`"
         )
-    for key, kind in {
-        "fps": (int, float), "features": dict, "total_episodes": int, "total_frames": int, "total_tasks": int, "data_path": str
-    }.items():  # fmt: skip
-        if not isinstance(info.get(key), kind):
+    for key, kind in INFO_KEYS.items():
+        if not isinstance(info.get(key), kind) or isinstance(info.get(key), bool):
             raise DatasetError(f"{path}: {key!r} is {info.get(key)!r}; restore the file or {RECORD_AGAIN}")
     for name, feature in info["features"].items():
         if not isinstance(feature, dict) or "dtype" not in feature or "shape" not in feature:

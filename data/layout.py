@@ -63,8 +63,7 @@ def feature_dict(feature: Feature) -> dict[str, Any]:
     """One entry of info.json's `features`. `units` and `quaternions` are ours; lerobot keeps unknown keys."""
     if not feature.name or "/" in feature.name or feature.name in DEFAULT_FEATURES:
         raise DatasetError(
-            f"a feature cannot be called {feature.name!r}; no '/' and none of the automatic columns "
-            f"({', '.join(DEFAULT_FEATURES)})"
+            f"a feature cannot be called {feature.name!r}; no '/' and none of the automatic columns ({', '.join(DEFAULT_FEATURES)})"
         )
     if feature.dtype not in DTYPES:
         raise DatasetError(f"feature {feature.name!r}: dtype {feature.dtype!r} cannot be stored; allowed: {', '.join(DTYPES)}")
@@ -106,9 +105,7 @@ def camera_key(name: str) -> str:
     return name if name.startswith(IMAGE_PREFIX) else IMAGE_PREFIX + name
 
 
-def features_of(
-    features: Sequence[Feature], cameras: Mapping[str, tuple[int, int]], fps: float, codec: str
-) -> dict[str, dict[str, Any]]:
+def features_of(features: Sequence[Feature], cameras: Mapping[str, tuple[int, int]], fps: float, codec: str) -> dict[str, dict[str, Any]]:
     """info.json's `features`: columns, then cameras ((height, width) [px] each), then the automatic columns."""
     columns: dict[str, dict[str, Any]] = {}
     sizes = {camera_key(name): size for name, size in cameras.items()}

@@ -19,9 +19,10 @@ import numpy as np
 from data import layout
 from data.durable import TEMPORARY
 from data.errors import DatasetError, did_you_mean
+from data.mailbox import Mailbox
 from data.spec import Feature
 from data.video import require_codec
-from data.writer import Mailbox, Target, Writer
+from data.writer import Target, Writer
 
 CHUNK_BYTES = 4 << 20  # frames travel to the encoder in pieces of about this size
 
@@ -104,11 +105,15 @@ class Recorder:
             raise DatasetError(f"an episode needs the same number of frames, at least one, in everything; found {lengths}")
         self._check_task(task)
         self._mailbox.wait_idle()
-        for key, value in pictures.items():
-            step = max(1, CHUNK_BYTES // value[0].nbytes)
-            for start in range(0, len(value), step):
-                self._mailbox.frames(key, np.array(value[start : start + step]))
-        return self._save(columns, task)
+        try:
+            for key, value in pictures.items():
+                step = max(1, CHUNK_BYTES // value[0].nbytes)
+                for start in range(0, len(value), step):
+                    self._mailbox.frames(key, np.array(value[start : start + step]))
+            return self._save(columns, task, next(iter(lengths.values())))
+        except BaseException:  # Ctrl-C half-way: what the encoder has seen of it must not become part of the next episode
+            self.discard_episode()
+            raise
 
     def add_frame(self, frame: Mapping[str, np.ndarray], images: Mapping[str, np.ndarray] | None = None) -> None:
         """One frame: a value per column, uint8 (H, W, 3) per camera. Encoding starts at once, in the background.
@@ -121,9 +126,13 @@ class Recorder:
         pictures = self._named({layout.camera_key(k): v for k, v in (images or {}).items()}, self._cameras, "camera")
         for key, value in pictures.items():
             self._check_images(key, np.asarray(value), (*self._cameras[key], 3))
-        self._frames.append({name: np.array(value) for name, value in row.items()})
-        for key, value in pictures.items():
-            self._mailbox.frames(key, np.array(value)[None])
+        try:
+            self._frames.append({name: np.array(value) for name, value in row.items()})
+            for key, value in pictures.items():
+                self._mailbox.frames(key, np.array(value)[None])
+        except BaseException:
+            self.discard_episode()
+            raise
 
     def save_episode(self, task: str) -> int:
         """Commit the frames added since the last one; returns when they are on disk, with the index of the episode."""
@@ -171,7 +180,7 @@ class Recorder:
     def __repr__(self) -> str:
         return f"Recorder({self.root}: {self.committed} episodes committed, {self.num_frames} frames unsaved)"
 
-    def _save(self, columns: dict[str, np.ndarray], task: str, count: int | None = None) -> int:
+    def _save(self, columns: dict[str, np.ndarray], task: str, count: int) -> int:
         self._mailbox.save(columns, task, count)
         self._next_index += 1
         return self._next_index - 1

@@ -101,7 +101,7 @@ def read_frames(path: Path, fps: float, size: tuple[int, int] | None = None) -> 
             else:
                 stream.thread_type = "AUTO"
             for frame in container.decode(stream):
-                number = round(float(frame.pts * frame.time_base) * fps)
+                number = round((frame.time or 0.0) * fps)
                 if size is not None and (frame.height, frame.width) != size:
                     frame = frame.reformat(width=size[1], height=size[0], format="rgb24", interpolation=Interpolation.AREA)
                 yield number, frame.to_ndarray(format="rgb24")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
-import threading
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data import layout
-from data.durable import FULL, Staging, make_folder
+from data.durable import FULL, Staging, lock_folder, make_folder
 from data.errors import DatasetError
 from data.feature_stats import ImageStats, Stats, aggregate, column_stats
-from data.index import Index, open_parquet, read_info
+from data.index import Index, open_parquet
+from data.mailbox import Discard, Frames, Save
 from data.video import FAILURES, VideoWriter, count_frames
-
-PENDING_BYTES = 256 << 20  # frames that may wait for the encoder before the caller has to
 
 
 @dataclass(frozen=True)
@@ -38,106 +34,13 @@ class Target:
     provenance: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class _Frames:
-    key: str
-    images: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Save:
-    columns: dict[str, np.ndarray]
-    task: str
-    count: int
-
-
-@dataclass(frozen=True)
-class _Discard:
-    pass
-
-
-class Mailbox:
-    """What the caller hands to the writer thread, in order, bounded by memory. A failure is raised on the caller's side."""
-
-    def __init__(self) -> None:
-        self._items: deque[_Frames | _Save | _Discard | None] = deque()
-        self._bytes = 0
-        self._saving = 0
-        self._failure: DatasetError | None = None
-        self._changed = threading.Condition()
-
-    def frames(self, key: str, images: np.ndarray) -> None:
-        """Waits while more than PENDING_BYTES are queued."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._bytes < PENDING_BYTES or self._failure)
-            self._raise()
-            self._bytes += images.nbytes
-            self._put(_Frames(key, images))
-
-    def save(self, columns: dict[str, np.ndarray], task: str, count: int | None) -> None:
-        with self._changed:
-            self._raise()
-            self._saving += 1
-            self._put(_Save(columns, task, len(next(iter(columns.values()))) if count is None else count))
-
-    def discard(self) -> None:
-        with self._changed:
-            self._put(_Discard())
-
-    def stop(self) -> None:
-        with self._changed:
-            self._put(None)
-
-    def wait_idle(self) -> None:
-        """Until no episode is waiting to be committed."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._saving or self._failure)
-            self._raise()
-
-    def raise_failure(self) -> None:
-        with self._changed:
-            self._raise()
-
-    def serve(self, writer: Writer) -> None:
-        """The body of the thread. After a failure what still comes is dropped until `stop`."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._items)
-                item = self._items.popleft()
-            if item is None:
-                return
-            try:
-                if self._failure is None:
-                    writer.take(item)
-            except BaseException as error:  # this thread must not die silently: the caller gets whatever it was
-                writer.abort()
-                self._failure = writer.explain(error)
-            with self._changed:
-                self._bytes -= item.images.nbytes if isinstance(item, _Frames) else 0
-                self._saving -= isinstance(item, _Save)
-                self._changed.notify_all()
-
-    def _put(self, item: _Frames | _Save | _Discard | None) -> None:
-        self._items.append(item)
-        self._changed.notify_all()
-
-    def _raise(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-
 class Writer:
     """Owns the folder (one writer at a time) and the totals. Only `episodes` may be read from another thread."""
 
     def __init__(self, target: Target) -> None:
         self._target = target
         make_folder(target.root)
-        self._lock = os.open(target.root, os.O_RDONLY)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise DatasetError(f"another recorder is writing to {target.root}; wait for it or choose another folder") from None
+        self._lock = lock_folder(target.root)
         try:
             self._open()
         except BaseException:
@@ -149,7 +52,7 @@ class Writer:
         self._info = layout.new_info(features, self._target.fps, self._target.robot_type)
         self._stats: dict[str, Stats] = {}
         self._tasks: list[str] = []
-        self._places = {name: (0, 0) for name in ("data", "meta", *(n for n, f in features.items() if f["dtype"] == "video"))}
+        self._places = dict.fromkeys(("data", "meta", *(n for n, f in features.items() if f["dtype"] == "video")), (0, 0))
         self._videos: dict[str, VideoWriter] = {}
         self._image_stats: dict[str, ImageStats] = {}
         self._staging = Staging()
@@ -200,13 +103,13 @@ class Writer:
                 if path not in kept:
                     path.unlink()
 
-    def take(self, item: _Frames | _Save | _Discard) -> None:
+    def take(self, item: Frames | Save | Discard) -> None:
         match item:
-            case _Frames(key, images):
+            case Frames(key, images):
                 self._encode(key, images)
-            case _Save():
+            case Save():
                 self._commit(item)
-            case _Discard():
+            case Discard():
                 self.abort()
 
     def _encode(self, key: str, images: np.ndarray) -> None:
@@ -219,7 +122,7 @@ class Writer:
         self._videos[key].write(images)
         self._image_stats[key].add(images)
 
-    def _commit(self, episode: _Save) -> None:
+    def _commit(self, episode: Save) -> None:
         """Stage everything, then rename everything, info.json last."""
         root, number, count = self._target.root, self.episodes, episode.count
         first = int(self._info["total_frames"])
@@ -340,6 +243,6 @@ def _tasks_table(tasks: list[str]) -> pa.Table:
 def _parquet(table: pa.Table) -> bytes:
     """In memory first: that a disk is full is then one kind of error, at one place."""
     sink = io.BytesIO()
-    # Files of one row group need no dictionaries and no column statistics; without them a row of meta is a third as large.
+    # Files of one row group need no dictionaries and no column statistics; without them a row of meta is a quarter smaller.
     pq.write_table(table, sink, compression="snappy", use_dictionary=False, write_statistics=False)
     return sink.getvalue()
