@@ -62,21 +62,24 @@ def check(command: str, cfg: DictConfig) -> None:
 
     Raises ConfigError for an option that its target does not have or that has the wrong type, and for a missing value.
     """
-    with open_dict(cfg):
-        for group in manual.defaults(command):
-            if "@" not in group and not cfg.get(group):
-                cfg[group] = None  # `steer=none`: commands ask `if cfg.steer`
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    if missing:
-        raise ConfigError(f"not said, and there is no default: {', '.join(f'{key}=...' for key in missing)}")
     try:
-        OmegaConf.resolve(cfg)
+        missing = sorted(OmegaConf.missing_keys(cfg))
+        if not missing:
+            OmegaConf.resolve(cfg)
     except OmegaConfBaseException as error:
         raise ConfigError(_one_line(error)) from error
+    if missing:
+        raise ConfigError(f"not said, and there is no default: {', '.join(f'{key}=...' for key in missing)}")
+    with open_dict(cfg):
+        for group in manual.defaults(command):
+            node = cfg.get(group)
+            # `steer=none`: commands ask `if cfg.steer`, also when a sweep sets steer.x for the other choices
+            if "@" not in group and (not node or ("_target_" not in node and "none" in manual.choices(group))):
+                cfg[group] = None
     for path, node in _targets(cfg, ""):
         options = {option.name: option for option in options_of(node["_target_"]) or ()}
         for key in node if options else ():
-            where = f"{path}.{key}" if path else str(key)
+            where = f"{path}.{key!s}" if path else str(key)
             if key != "_target_" and key not in options:
                 raise ConfigError(f"{path}: unknown option {key!r}; {did_you_mean(str(key), options)}")
             if key != "_target_" and (kind := BUILTIN.get(options[key].type)):
@@ -127,8 +130,10 @@ def _parsed(word: str) -> Override:
     try:
         return OverridesParser.create().parse_overrides([word])[0]
     except HydraException as error:
-        value = word.partition("=")[2]
-        raise ConfigError(f"{word!r} cannot be read; a value with special characters goes into quotes: '{word[: -len(value)]}\"{value}\"'") from error
+        key, _, value = word.partition("=")
+        raise ConfigError(
+            f"{word} cannot be read; a value with special characters goes into two pairs of quotes: '{key}=\"{value}\"'"
+        ) from error
 
 
 def _key(override: Override) -> str:
@@ -215,7 +220,7 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
     if node.get("_target_"):
         yield path, node
     for key in node:
-        yield from _targets(node._get_node(key), f"{path}.{key}" if path else str(key))
+        yield from _targets(node._get_node(key), f"{path}.{key!s}" if path else str(key))
 
 
 def _quoted(text: str) -> str:

@@ -30,6 +30,12 @@ def docstring(command: str) -> str:
     return ast.get_docstring(tree) or ""
 
 
+def benchmarks() -> dict[str, str]:
+    """Name -> one line, of everything that `waldo bench` can measure."""
+    names = sorted(path.stem for path in (COMMANDS / "benchmarks").glob("*.py") if path.stem != "__init__")
+    return {name: _first_line(docstring(f"benchmarks/{name}")) for name in names}
+
+
 def overview() -> str:
     """What `waldo --help` prints."""
     width = max(map(len, commands()), default=0)
@@ -67,6 +73,8 @@ def page(command: str, words: list[str], config_dir: Path | None = None) -> str:
                 sections += _chosen_options(key, chosen[key], config_dir)
         example = next(iter(groups))
         sections += ["", f"  `waldo {command} {example}=NAME --help` lists the options of that choice."]
+    if command == "bench":
+        sections += ["", "Benchmarks:", "", *(f"  {name:<16}  {summary}" for name, summary in benchmarks().items())]
     sections += [
         "",
         "Always available:",
@@ -97,21 +105,19 @@ def choices(group: str, config_dir: Path | None = None) -> dict[str, Path]:
 def _block(text: str) -> list[str]:
     """The lines of the top-level `defaults:` list."""
     lines = text.splitlines()
-    starts = [i for i, line in enumerate(lines) if line.startswith("defaults:")]
-    if not starts:
+    if "defaults:" not in lines:
         return []
-    body = lines[starts[0] + 1 :]
-    end = next((i for i, line in enumerate(body) if line and not line.startswith((" ", "-", "#"))), len(body))
+    body = lines[lines.index("defaults:") + 1 :]
+    end = next((i for i, line in enumerate(body) if line and not line.startswith((" ", "-"))), len(body))
     return body[:end]
 
 
 def _without_defaults(text: str) -> str:
-    block = _block(text)
-    lines = text.splitlines()
-    if not block and "defaults:" not in text:
-        return text
-    start = next(i for i, line in enumerate(lines) if line.startswith("defaults:"))
-    return "\n".join(lines[:start] + lines[start + 1 + len(block) :])
+    lines, block = text.splitlines(), _block(text)
+    if "defaults:" in lines:
+        start = lines.index("defaults:")
+        del lines[start : start + 1 + len(block)]
+    return "\n".join(lines)
 
 
 def _indented(text: str) -> list[str]:
@@ -131,7 +137,12 @@ def _chosen_options(key: str, choice: str, config_dir: Path | None) -> list[str]
         return []
     target = re.search(r"^_target_:\s*(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     options = options_of(target[1]) if target else None
-    rows = ["", f"  {key}={choice} is {target[1] if target else path.name}; its file says:", "", *_indented(path.read_text(encoding="utf-8"))]
+    rows = [
+        "",
+        f"  {key}={choice} is {target[1] if target else path.name}; its file says:",
+        "",
+        *_indented(path.read_text(encoding="utf-8")),
+    ]
     if options:
         width = max(len(f"{key}.{o.name}={o.default}") for o in options)
         rows += ["", "  and it takes:", ""]
