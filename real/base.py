@@ -77,12 +77,14 @@ class Command:
     seq: int
     q: np.ndarray  # (dof,) joint position target [rad]
     width: float  # gripper opening target [m]
+    stages: int = 0  # the safety stages that ran before it, as bits: an arm's watchdog is fed by complete ones only
 
 
 class Driver(Protocol):
     """One robot family behind its vendor's wire."""
 
     spec: RobotSpec
+    lockstep: bool  # the arm's clock moves only when a command is written; known after open()
 
     def open(self) -> None:
         """Connect; read only, nothing moves. Raises RobotError."""
@@ -98,5 +100,11 @@ class Driver(Protocol):
 
     def stop(self) -> None:
         """Ask the arm to brake and hold."""
+
+    def clear_fault(self) -> None:
+        """Ask the arm to leave its fault state. Called by an operator's decision only."""
+
+    def explain(self, fault: int) -> str:
+        """The arm's safety word in words."""
 
     def close(self) -> None: ...

@@ -1,1 +1,1 @@
-"""Arms and cameras that answer on a wire, with physics behind: servers in their own process."""
+"""Virtual arms: servers in their own process that a control loop cannot tell from hardware, physics behind."""
