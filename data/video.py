@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.reformatter import Interpolation
+from av.video.stream import VideoStream
 
 from data.errors import DatasetError
 
@@ -44,9 +45,11 @@ class VideoWriter:
         self._file = path.open("wb")
         try:
             self._container = av.open(self._file, "w", format="mp4")
-            self._stream = self._container.add_stream(encoder, rate=Fraction(fps).limit_denominator(1000), options=dict(options))
-            self._stream.width, self._stream.height, self._stream.pix_fmt = width, height, "yuv420p"
-            self._stream.codec_context.thread_count = 1 if height * width < SMALL else 0
+            stream = self._container.add_stream(encoder, rate=Fraction(fps).limit_denominator(1000), options=dict(options))
+            assert isinstance(stream, VideoStream)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.codec_context.thread_count = 1 if height * width < SMALL else 0
+            self._stream = stream
         except BaseException:
             self._file.close()
             raise
@@ -77,6 +80,17 @@ class VideoWriter:
                 self._file.close()
             except OSError:
                 pass  # a full disk refuses the last buffer, too
+
+
+def write_mp4(path: Path, frames: np.ndarray, fps: float) -> None:
+    """A whole film, uint8 (T, H, W, 3) with even height and width, as H.264 that browsers play."""
+    writer = VideoWriter(path, frames.shape[1], frames.shape[2], fps, "h264")
+    try:
+        writer.write(frames)
+        writer.close()
+    except BaseException:
+        writer.abort()
+        raise
 
 
 def count_frames(path: Path) -> int:

@@ -1,0 +1,216 @@
+"""Killed at any instant, out of disk, interrupted: what was committed is there, and nothing needs repair."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.durable import Staging
+from data.errors import DatasetError
+from data.record import Recorder
+from data.store import Dataset
+from data.writer import Writer
+from tests.data.conftest import CAMERAS, FEATURES, LENGTHS, TASKS, litter, make_arrays, make_images, record
+
+RENAMES = 6  # video, data, episodes, tasks, stats, info: one episode with a new task
+
+RECORD_FOREVER = """
+import sys
+from data.record import Recorder
+from tests.data.conftest import CAMERAS, FEATURES, make_arrays, make_images
+with Recorder(sys.argv[1], 10, FEATURES, "dummy", CAMERAS) as recorder:
+    print("ready", recorder.committed, flush=True)
+    while True:
+        i = recorder.committed
+        recorder.add_episode(make_arrays(20 + i % 30, i), f"task {i // 3}", {"top": make_images(20 + i % 30, i)})
+        recorder.flush()
+        print(i, flush=True)
+"""
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of the recorder runs after it."""
+
+
+def one_more(root: Path) -> None:
+    """Append the episode number 2 of `record`, with a task that is new."""
+    with Recorder(root, 10, FEATURES, "dummy", CAMERAS) as recorder:
+        recorder.add_episode(make_arrays(LENGTHS[2], 2), "a new task", {"top": make_images(LENGTHS[2], 2)})
+
+
+def test_sigkill_at_random_instants(tmp_path, holds):
+    root = tmp_path / "d"
+    chance = random.Random(0)
+    promised = 0
+    for _ in range(4):
+        process = subprocess.Popen(
+            [sys.executable, "-c", RECORD_FOREVER, str(root)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline().split()[0] == "ready"
+        time.sleep(chance.uniform(0.05, 0.4))
+        process.send_signal(signal.SIGKILL)
+        told = process.stdout.read().split()
+        process.wait()
+        promised = max(promised, int(told[-1]) + 1 if told else 0)
+        if not (root / "meta/info.json").exists():
+            assert promised == 0
+            continue
+        found = Dataset.open(root).num_episodes
+        assert found in (promised, promised + 1)  # the commit may have been too fresh to be told
+        holds(root, found)
+        promised = found
+    assert promised > 3
+    with Recorder(root, 10, FEATURES, "dummy", CAMERAS) as recorder:  # and goes on
+        recorder.add_episode(make_arrays(8, promised), "push", {"top": make_images(8, promised)})
+    dataset = holds(root, promised + 1)
+    assert dataset.images("observation.images.top").shape[0] == dataset.num_frames
+    assert not litter(root)
+
+
+@pytest.mark.parametrize("survived", range(RENAMES + 1))
+def test_killed_between_any_two_renames(tmp_path, monkeypatch, holds, survived):
+    root = record(tmp_path / "d", LENGTHS[:2])
+    renames = []
+    replace = Path.replace
+
+    def rename(self: Path, target: Path) -> Path:
+        if len(renames) == survived:
+            raise Killed
+        renames.append(Path(target).name)
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", rename)
+        patch.setattr(Writer, "abort", lambda self: None)  # a killed process cleans nothing up
+        patch.setattr(Staging, "abort", lambda self: None)
+        if survived < RENAMES:
+            with pytest.raises(DatasetError, match="2 episodes are safe"):
+                one_more(root)
+        else:
+            one_more(root)
+    committed = 3 if survived == RENAMES else 2
+    assert (renames[-1:] == ["info.json"]) == (committed == 3)
+    dataset = holds(root, committed)
+    assert len(dataset.tasks) == committed
+    if committed == 2:
+        one_more(root)
+    dataset = holds(root, 3)
+    assert dataset.tasks == ("push", "lift", "a new task")
+    assert dataset.stats["index"]["count"].tolist() == [24]  # the statistics of the lost attempt are not counted
+    assert not litter(root)
+    assert len(list(root.glob("data/*/*.parquet"))) == 3
+
+
+def test_a_left_over_beyond_the_commit_is_ignored_and_then_replaced(tmp_path, holds):
+    root = record(tmp_path / "d")
+    (root / "data/chunk-000/file-003.parquet").write_bytes(b"PAR1 torn")
+    (root / "videos/observation.images.top/chunk-000/file-003.mp4").write_bytes(b"torn")
+    (root / "meta/.info.json.tmp").write_bytes(b"{")
+    holds(root, 3)
+    with Recorder(root, 10, FEATURES, "dummy", CAMERAS) as recorder:
+        assert not litter(root)
+        recorder.add_episode(make_arrays(6, 3), TASKS[0], {"top": make_images(6, 3)})
+    holds(root, 4).images("observation.images.top")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("fails_at", range(6))
+def test_a_disk_that_fills_up_at_any_file(tmp_path, monkeypatch, holds, fails_at, code):
+    root = record(tmp_path / "d", LENGTHS[:2])
+    before = sorted(p for p in root.rglob("*"))
+    count = 0
+    fsync = os.fsync
+
+    def full(descriptor: int) -> None:
+        nonlocal count
+        count += 1
+        if count > fails_at:
+            raise OSError(code, os.strerror(code))
+        fsync(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(DatasetError, match=r"the disk is full \(.*\): 2 episodes are safe in .*; episode 2 is lost"):
+            one_more(root)
+    assert sorted(p for p in root.rglob("*")) == before
+    holds(root, 2)
+    one_more(root)
+    holds(root, 3)
+
+
+def test_a_file_size_limit_is_a_full_disk(tmp_path, holds):
+    """A real refusal by the kernel, in the middle of a video: noise does not compress."""
+    root = record(tmp_path / "d")
+    noise = np.random.default_rng(0).integers(0, 256, (60, *CAMERAS["top"], 3)).astype(np.uint8)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    recorder = Recorder(root, 10, FEATURES, "dummy", CAMERAS)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    try:
+        recorder.add_episode(make_arrays(60, 3), "push", {"top": noise})
+        with pytest.raises(DatasetError, match=r"the disk is full \(File too large\): 3 episodes are safe"):
+            recorder.flush()
+        with pytest.raises(DatasetError, match="the disk is full"):
+            recorder.add_episode(make_arrays(60, 3), "push", {"top": noise})
+        with pytest.raises(DatasetError, match="the disk is full"):
+            recorder.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not litter(root)
+    holds(root, 3)
+
+
+def test_a_full_tmpfs(tmp_path, holds):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(folder)], capture_output=True).returncode:
+        pytest.skip("mounting a small tmpfs needs root")
+    try:
+        root = folder / "d"
+        with pytest.raises(DatasetError, match=r"the disk is full \(No space left on device\): \d+ episodes are safe") as told:  # noqa: SIM117
+            with Recorder(root, 10, FEATURES, "dummy", CAMERAS) as recorder:
+                for i in range(100):
+                    recorder.add_episode(make_arrays(30, i), "push", {"top": make_images(30, i)})
+        safe = int(str(told.value).split("): ")[1].split()[0])
+        assert safe > 1
+        holds(root, safe)
+        assert not litter(root)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_ctrl_c_keeps_what_is_committed_and_drops_the_rest(tmp_path, holds):
+    root = tmp_path / "d"
+    with pytest.raises(KeyboardInterrupt), Recorder(root, 10, FEATURES, "dummy", CAMERAS) as recorder:
+        recorder.add_episode(make_arrays(7, 0), "push", {"top": make_images(7, 0)})
+        recorder.add_frame({k: v[0] for k, v in make_arrays(2, 1).items()}, {"top": make_images(1, 1)[0]})
+        raise KeyboardInterrupt
+    holds(root, 1)
+    assert not litter(root)
+    with pytest.raises(DatasetError, match="is closed"):
+        recorder.save_episode("push")
+
+
+def test_ctrl_c_while_frames_are_handed_over_does_not_taint_the_next_episode(tmp_path, monkeypatch, holds):
+    with Recorder(tmp_path / "d", 10, FEATURES, "dummy", CAMERAS) as recorder:
+        with monkeypatch.context() as patch:
+            patch.setattr(recorder._mailbox, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                recorder.add_episode(make_arrays(9, 9), "push", {"top": make_images(9, 9)})
+        recorder.add_episode(make_arrays(7, 0), "push", {"top": make_images(7, 0)})
+    dataset = holds(tmp_path / "d", 1)
+    assert np.abs(dataset.images("observation.images.top").astype(int) - make_images(7, 0)).mean() < 4
