@@ -257,7 +257,12 @@ def test_the_files_are_those_of_lerobot_v3(root):
     assert info["codebase_version"] == "v3.0" and info["splits"] == {"train": "0:3"} and info["total_tasks"] == 2
     data = pq.read_schema(root / "data/chunk-000/file-001.parquet")
     assert str(data.field("action").type) == "fixed_size_list<element: float>[3]"
-    assert [str(data.field(n).type) for n in ("next.reward", "next.terminated", "index", "timestamp")] == ["float", "bool", "int64", "float"]
+    assert [str(data.field(n).type) for n in ("next.reward", "next.terminated", "index", "timestamp")] == [
+        "float",
+        "bool",
+        "int64",
+        "float",
+    ]
     row = pq.read_table(root / "meta/episodes/chunk-000/file-001.parquet").to_pylist()[0]
     assert (row["dataset_from_index"], row["dataset_to_index"], row["tasks"], row["length"]) == (7, 19, ["lift"], 12)
     assert row[f"videos/{TOP}/file_index"] == 1 and row[f"videos/{TOP}/to_timestamp"] == pytest.approx(1.2)
