@@ -60,7 +60,7 @@ def column_shape(name: str, feature: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def feature_dict(feature: Feature) -> dict[str, Any]:
-    """One entry of info.json's `features`. `units` and `quaternions` are ours; lerobot keeps unknown keys."""
+    """One entry of info.json's `features`. `units`, `quaternions` and `angles` are ours; lerobot keeps unknown keys."""
     if not feature.name or "/" in feature.name or feature.name in DEFAULT_FEATURES:
         raise DatasetError(
             f"a feature cannot be called {feature.name!r}; no '/' and none of the automatic columns ({', '.join(DEFAULT_FEATURES)})"
@@ -76,8 +76,9 @@ def feature_dict(feature: Feature) -> dict[str, Any]:
     entry: dict[str, Any] = {"dtype": feature.dtype, "shape": shape, "names": list(feature.names) or None}
     if feature.units:
         entry["units"] = list(feature.units)
-    if feature.quaternions:
-        entry["quaternions"] = list(feature.quaternions)
+    for key in ("quaternions", "angles"):
+        if getattr(feature, key):
+            entry[key] = list(getattr(feature, key))
     return entry
 
 
@@ -152,10 +153,10 @@ def difference(mine: Mapping[str, Mapping[str, Any]], theirs: Mapping[str, Mappi
         if name not in mine or name not in theirs:
             found.append(f"{name!r} is {'new' if name in mine else 'not recorded now'}")
             continue
-        for key in ("dtype", "shape", "names", "units", "quaternions"):
+        for key in ("dtype", "shape", "names", "units", "quaternions", "angles"):
             ours, old = (f.get(key) if not isinstance(f.get(key), tuple) else list(f[key]) for f in (mine[name], theirs[name]))
             # Datasets of other programs carry no units: silence is not a contradiction.
-            if ours != old and not (key in ("units", "quaternions") and old is None):
+            if ours != old and not (key in ("units", "quaternions", "angles") and old is None):
                 found.append(f"{name!r} {key}: now {ours}, on disk {old}")
     return found
 

@@ -29,6 +29,7 @@ class Feature:
     names        one name per element of a vector; empty for images
     unit         one unit per element (`m`, `rad`, `1`, `px`); empty for images
     quaternions  first index of each w-first unit quaternion in the vector: networks see it as a 6-D rotation
+    angles       index of each angle that wraps at 2 pi: networks see its cosine and sine
     """
 
     name: str
@@ -37,6 +38,7 @@ class Feature:
     names: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     quaternions: tuple[int, ...] = ()
+    angles: tuple[int, ...] = ()
 
     @property
     def is_image(self) -> bool:

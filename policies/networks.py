@@ -53,9 +53,10 @@ class ChunkMLP(nn.Module):
         super().__init__()
         self.shape = (horizon, action_dim)
         self.time = TimeEmbedding(128)
-        self.condition = nn.Sequential(nn.Linear(cond_dim + 128, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+        cond = width // 2
+        self.condition = nn.Sequential(nn.Linear(cond_dim + 128, width), nn.SiLU(), nn.Linear(width, cond), nn.SiLU())
         self.input = nn.Linear(horizon * action_dim, width)
-        self.blocks = nn.ModuleList(ResidualBlock(width, width) for _ in range(depth))
+        self.blocks = nn.ModuleList(ResidualBlock(width, cond) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.output = nn.Linear(width, horizon * action_dim)
 

@@ -63,6 +63,7 @@ class ArmConfig:
     task: dict[str, Any] = field(default_factory=dict)  # `_target_` and options of the task
     robot: str = "panda"  # a module of real.robots
     action: str = "ee_pose"  # ee_pose: absolute pose of the tool and gripper width; joint: joint positions and gripper width
+    expert: str = ""  # class of the scripted demonstrator, for `waldo collect`
     num_envs: int = 100  # episodes at once
     rate_hz: float = 20.0  # control steps per second
     max_steps: int = 240  # control steps per episode

@@ -27,7 +27,7 @@ class GymConfig:
     rate_hz: float = 10.0
     max_steps: int = 300
     kwargs: dict[str, Any] = field(default_factory=dict)  # passed to gymnasium.make
-    observations: dict[str, Any] = field(default_factory=dict)  # name -> {key, start, stop, names, unit, angles}; key "" = the whole
+    observations: dict[str, Any] = field(default_factory=dict)  # name -> {key, start, stop, names, units, angles} or {key, shape}; key "" = the whole
     action_names: list[str] = field(default_factory=list)
     action_unit: str = "1"
     success_key: str = "is_success"  # in info
@@ -49,9 +49,9 @@ class GymVecEnv:
         self._envs = [gymnasium.make(config.id, **make) for _ in range(config.num_envs)]
         features = []
         for name, part in config.observations.items():
-            size = part["stop"] - part["start"]
+            size = part.get("stop", 0) - part.get("start", 0)
             features.append(
-                Feature(name, (size,), names=tuple(part["names"]), units=(part["unit"],) * size, angles=tuple(part.get("angles", ())))
+                Feature(name, (size,), names=tuple(part["names"]), units=tuple(part["units"]), angles=tuple(part.get("angles", ())))
                 if "names" in part
                 else Feature(name, tuple(part["shape"]), "uint8")
             )

@@ -1,0 +1,43 @@
+"""Measure a policy in simulation: success on held-out seeds, with its 95 % interval.
+
+Episodes run side by side; every seed's result is independent of the others. Rows are kept as they finish: an
+interrupted evaluation goes on where it stopped. Give the folder of an artefact as `checkpoint` to evaluate exactly what
+the robot will run.
+
+examples:
+  waldo evaluate checkpoint=outputs/flow/checkpoint episodes=100 out=outputs/eval_flow
+  waldo evaluate checkpoint=outputs/flow/checkpoint critic=outputs/critic/checkpoint steer=best_of_n
+  waldo evaluate checkpoint=outputs/flow/checkpoint env.task.cube_half=0.025
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+
+from data.config import build
+from data.results import Figure
+from data.spec import require_match
+from data.statistics import mean_interval
+from sim.evaluate import evaluate, success_figure
+from waldo.policy import load_sampler
+
+
+def run(cfg: DictConfig, out: Path) -> list[Figure]:
+    sampler = load_sampler(cfg.checkpoint, cfg.critic, cfg.steer, cfg.untrained, cfg.trust)
+    env = build(cfg.env)
+    require_match(sampler.spec, env.spec, f"environment {env.spec.task}")
+    needs_images = any(f.is_image for f in sampler.spec.observations)
+    if needs_images and hasattr(env.config, "images"):
+        env.config.images = True
+    rows = evaluate(env, sampler, cfg.seed + np.arange(cfg.episodes), out, label=f"evaluate {out.name}", videos=cfg.videos)
+    env.close()
+    score = mean_interval([row["max_reward"] for row in rows])
+    length = mean_interval([row["length"] for row in rows])
+    return [
+        success_figure("success", rows),
+        Figure("mean_max_reward", score[0], "", len(rows), score[1], score[2]),
+        Figure("mean_length", length[0], "steps", len(rows), length[1], length[2]),
+    ]
