@@ -43,7 +43,7 @@ class Field:
 PUSHT_FIELDS = (
     Field(Feature("observation.state", (2,), names=("agent_x", "agent_y"), units=("px", "px")), "state", (0, 1)),
     Field(
-        Feature("observation.environment_state", (3,), names=("block_x", "block_y", "block_angle"), units=("px", "px", "rad")),
+        Feature("observation.environment_state", (3,), names=("block_x", "block_y", "block_angle"), units=("px", "px", "rad"), angles=(2,)),
         "state",
         (2, 3, 4),
     ),
