@@ -117,7 +117,7 @@ def test_sources_that_are_no_buffer(tmp_path):
     with pytest.raises(DatasetError, match="does not exist"):
         convert(tmp_path / "none", tmp_path / "d")
     (tmp_path / "cut.zip").write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(DatasetError, match="cut.zip cannot be opened as Zarr"):
+    with pytest.raises(DatasetError, match=r"cut.zip cannot be opened as Zarr"):
         convert(tmp_path / "cut.zip", tmp_path / "d")
     zarr.open_group(tmp_path / "plain.zarr", mode="w", zarr_format=2)
     with pytest.raises(DatasetError, match="has no meta/episode_ends"):

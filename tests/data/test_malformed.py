@@ -99,7 +99,7 @@ def test_a_shape_that_is_not_what_info_says(root):
     info = json.loads((root / "meta/info.json").read_text())
     info["features"]["action"]["shape"] = [4]
     change_info(root, features=info["features"])
-    with pytest.raises(DatasetError, match="'action' has 3 values per frame, info.json says 4; correct the shape"):
+    with pytest.raises(DatasetError, match=r"'action' has 3 values per frame, info.json says 4; correct the shape"):
         Dataset.open(root).table(["action"])
 
 
