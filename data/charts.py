@@ -58,7 +58,7 @@ def axes(width: float = 8.4, height: float = 3.0) -> tuple[Plot, Any]:
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
     ax.spines["bottom"].set_color(LINE)
-    ax.tick_params(colors=SOFT, length=0, labelsize=9)
+    ax.tick_params(which="both", colors=SOFT, length=0, labelsize=9)
     ax.grid(axis="y", color=LINE, linewidth=0.8)
     ax.set_axisbelow(True)
     for label in (ax.xaxis.label, ax.yaxis.label):
@@ -81,7 +81,7 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], keys: Sequence[str] | Non
             continue
         drawn += 1
         steps, values = np.asarray(points, dtype=float).T
-        window = max(1, len(values) // 40)
+        window = max(1, len(values) // 60)
         if window > 1:
             ax.plot(steps, values, color=color, linewidth=0.8, alpha=0.25)
             values, steps = _smoothed(values, window), steps
