@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +23,9 @@ _FLAT = int(mujoco.mjtRndFlag.mjRND_SHADOW), int(mujoco.mjtRndFlag.mjRND_REFLECT
 
 def build_model(scene: Path, arm: Path, spec: RobotSpec, edit: Callable[[mujoco.MjSpec], None] | None = None) -> mujoco.MjModel:
     """One world: the scene, the arm at its origin, limits and servo from `spec`. `edit` may change sizes before compiling."""
-    world = mujoco.MjSpec.from_file(str(scene))
-    world.attach(mujoco.MjSpec.from_file(str(arm)), frame=world.worldbody.add_frame(), prefix="")
+    # One text instead of MjSpec.attach: attaching without a prefix warns on stderr at every start.
+    text = scene.read_text(encoding="utf-8").replace("</mujoco>", f'<include file="{arm}"/></mujoco>')
+    world = mujoco.MjSpec.from_string(text)
     kp, kd = gains(spec)
     for i, name in enumerate(spec.joint_names):
         joint = world.joint(name)
@@ -35,9 +35,7 @@ def build_model(scene: Path, arm: Path, spec: RobotSpec, edit: Callable[[mujoco.
     _servo(world, "width", mujoco.mjtTrn.mjTRN_TENDON, GRIPPER_KP, GRIPPER_KD, GRIPPER_FORCE)
     if edit is not None:
         edit(world)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Attaching a spec with an empty prefix")  # we never save the spec
-        return world.compile()
+    return world.compile()
 
 
 def _servo(world: mujoco.MjSpec, name: str, kind: mujoco.mjtTrn, kp: float, kd: float, force: float) -> None:
@@ -135,9 +133,8 @@ class MujocoPhysics:
             try:
                 self._renderers[key] = mujoco.Renderer(self.model, *size)
             except Exception as error:  # whatever the platform's GL loader raises
-                raise RenderError(
-                    f"no OpenGL for rendering ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no detail'}). " + gl.INSTALL_HINT
-                ) from error
+                detail = (str(error).splitlines() or ["no detail"])[0]
+                raise RenderError(f"no OpenGL for rendering ({type(error).__name__}: {detail}). {gl.INSTALL_HINT}") from error
             finally:
                 self.model.vis.quality.offsamples = samples
         return self._renderers[key]
