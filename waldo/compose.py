@@ -58,7 +58,7 @@ def sweep(command: str, words: list[str], config_dir: Path | None, out: Path, jo
 
 
 def check(command: str, cfg: DictConfig) -> None:
-    """Set groups that were left out to None, resolve references, and compare every option with those of its target.
+    """Give groups that were left out an empty `_target_`, resolve references, and compare every option with those of its target.
 
     Raises ConfigError for an option that its target does not have or that has the wrong type, and for a missing value.
     """
@@ -73,9 +73,9 @@ def check(command: str, cfg: DictConfig) -> None:
     with open_dict(cfg):
         for group in manual.defaults(command):
             node = cfg.get(group)
-            # `steer=none`: commands ask `if cfg.steer`, also when a sweep sets steer.x for the other choices
+            # `steer=none`: commands ask `if cfg.steer.get("_target_")`, also when a sweep sets steer.x for the other choices
             if "@" not in group and (not node or ("_target_" not in node and "none" in manual.choices(group))):
-                cfg[group] = None
+                cfg[group] = {"_target_": ""}
     for path, node in _targets(cfg, ""):
         options = {option.name: option for option in options_of(node["_target_"]) or ()}
         for key in node if options else ():
