@@ -12,6 +12,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 ARGS ?=
+# Without a GPU, PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" saves some gigabytes of CUDA libraries.
+PIP_ARGS ?=
 
 .PHONY: setup demo test check bench test-slow test-conformance
 
@@ -19,9 +21,12 @@ setup: $(STAMP)
 
 # The stamp is written last: an interrupted installation is started again.
 $(STAMP): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || { test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; } \
+		|| { echo "error: waldo needs Python 3.11 or newer; say make PYTHON=/path/to/python3.11"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,pusht,pybullet]'
-	touch $@
+	@echo "Installing into .venv; the first time takes a few minutes."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev,pusht,pybullet]'
+	@touch $@
 
 demo: $(STAMP)
 	$(BIN)/waldo demo $(ARGS)
