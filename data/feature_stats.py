@@ -15,10 +15,9 @@ Stats = dict[str, np.ndarray]
 
 
 def column_stats(values: np.ndarray) -> Stats:
-    """Exact statistics over the T frames of one episode. values: (T,) or (T, D...); results (1,) or (D...)."""
-    flat = values.reshape(len(values), -1)
+    """Exact statistics of one episode. values: (T, D) -> (D,); (T, M, D) -> (D,), the rows of a matrix count as frames (as lerobot)."""
+    flat = values.reshape(-1, values.shape[-1])
     real = flat.astype(np.float64)
-    shape = values.shape[1:] or (1,)
     stats = {
         "min": flat.min(0),
         "max": flat.max(0),
@@ -26,7 +25,7 @@ def column_stats(values: np.ndarray) -> Stats:
         "std": real.std(0),
         **dict(zip(QUANTILES, np.quantile(real, list(QUANTILES.values()), axis=0), strict=True)),
     }
-    return {name: value.reshape(shape) for name, value in stats.items()} | {"count": np.array([len(values)])}
+    return stats | {"count": np.array([len(values)])}
 
 
 class ImageStats:

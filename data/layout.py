@@ -19,7 +19,8 @@ import numpy as np
 from data.errors import DatasetError
 from data.spec import IMAGE_PREFIX, Feature
 
-VERSION = "v3.0"
+VERSION = "v3.0"  # read and written
+OLDER = ("v2.0", "v2.1")  # read
 CHUNK = 1000  # files per chunk folder
 INFO = "meta/info.json"
 STATS = "meta/stats.json"
@@ -57,6 +58,16 @@ def column_shape(name: str, feature: Mapping[str, Any]) -> tuple[int, ...]:
     """Per-frame shape of a column in memory; () for scalars."""
     shape = tuple(int(n) for n in feature["shape"])
     return () if shape == (1,) and not keeps_vector(name) else shape
+
+
+def element_names(feature: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of a feature's elements, () where there are none. Older recorders nest them: [[...]] or {"motors": [...]}."""
+    names = feature.get("names")
+    if isinstance(names, dict):
+        names = [name for group in names.values() for name in (group if isinstance(group, list) else [])]
+    elif isinstance(names, list) and all(isinstance(group, list) for group in names):
+        names = [name for group in names for name in group]
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def feature_dict(feature: Feature) -> dict[str, Any]:

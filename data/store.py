@@ -1,4 +1,4 @@
-"""Reading a dataset: `Dataset.open("pusht")`. LeRobotDataset v3.0, as written by `data.record` or by lerobot."""
+"""Reading a dataset: `Dataset.open("pusht")`. LeRobotDataset v3.0, as written by `data.record` or by lerobot, and v2.1."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from data import layout
 from data.episode import Episode
 from data.errors import DatasetError, did_you_mean
 from data.images import open_images
-from data.index import RECORD_AGAIN, Index
+from data.index import RECORD_AGAIN, RESTORE, Index
+from data.metadata import read_index
 
 DATASETS = "WALDO_DATASETS"
 Table = dict[str, np.ndarray]
@@ -57,9 +58,15 @@ class Dataset:
         self._columns: Table = {}
 
     @classmethod
-    def open(cls, path_or_name: str | os.PathLike[str]) -> Dataset:
-        """Raises DatasetError if there is no dataset or it is malformed (see `validate`)."""
-        dataset = cls(Index.read(find(path_or_name)))
+    def open(
+        cls, path_or_name: str | os.PathLike[str], episodes: Sequence[int] | None = None, cameras: Sequence[str] | None = None
+    ) -> Dataset:
+        """A dataset by path or name; `episodes` and `cameras` leave out the others, None keeps all.
+
+        Episodes that are left out do not count: the first one that is kept is episode 0 of what is returned.
+        Raises DatasetError if there is no dataset or it is malformed (see `validate`).
+        """
+        dataset = cls(read_index(find(path_or_name)).select(episodes, cameras))
         dataset.validate()
         return dataset
 
@@ -111,7 +118,7 @@ class Dataset:
     @property
     def column_names(self) -> dict[str, tuple[str, ...]]:
         """Element names of the columns that have them."""
-        return {n: tuple(self.features[n]["names"]) for n in self.column_keys if isinstance(self.features[n].get("names"), list)}
+        return {n: names for n in self.column_keys if (names := layout.element_names(self.features[n]))}
 
     @property
     def column_units(self) -> dict[str, tuple[str, ...]]:
@@ -124,25 +131,33 @@ class Dataset:
         path = self.root / layout.STATS
         if not path.exists():
             return {}
-        return {n: {k: np.asarray(v) for k, v in s.items()} for n, s in layout.read_json(path, "").items()}
+        return {n: {k: np.asarray(v) for k, v in s.items()} for n, s in layout.read_json(path, RESTORE).items()}
 
     @functools.cached_property
     def provenance(self) -> dict[str, Any]:
         """What the recorder was told about the origin (meta/waldo.json); {} where there is none."""
         path = self.root / layout.PROVENANCE
-        return layout.read_json(path, "") if path.exists() else {}
+        return layout.read_json(path, RESTORE) if path.exists() else {}
 
     @functools.cached_property
     def content_hash(self) -> str:
-        """sha256 (hex) over the names and sizes of the committed files and the content of all but the videos."""
-        digest = hashlib.sha256()
-        small = [self.root / layout.INFO, self.root / layout.TASKS, *self._index.meta_files, *self._index.data_files()]
-        for path in sorted(small):
-            content = path.read_bytes()
-            digest.update(f"{path.relative_to(self.root).as_posix()} {len(content)} ".encode())
-            digest.update(hashlib.sha256(content).digest())
+        """sha256 (hex) of what is open: the content of meta and data files, names and sizes of videos, which episodes."""
+        digest = hashlib.sha256(self._whole_hash.encode() + self._index.number.tobytes())
         for path in sorted(p for key in self._index.videos for p in self._index.video_files(key)):
             digest.update(f"{path.relative_to(self.root).as_posix()} {path.stat().st_size} ".encode())
+        return digest.hexdigest()
+
+    @functools.cached_property
+    def _whole_hash(self) -> str:
+        """sha256 (hex) over the committed meta and data files, of episodes that were left out, too."""
+        digest = hashlib.sha256()
+        for path in sorted([*self._index.meta_files, *self._index.data_files]):
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise DatasetError(f"{path} cannot be read ({error.strerror}); {RESTORE}") from error
+            digest.update(f"{path.relative_to(self.root).as_posix()} {len(content)} ".encode())
+            digest.update(hashlib.sha256(content).digest())
         return digest.hexdigest()
 
     def validate(self) -> None:
@@ -155,7 +170,8 @@ class Dataset:
     def table(self, names: Sequence[str]) -> Table:
         """Columns over all frames in the order of `index`, read-only.
 
-        Vectors (N, D...), scalars (N,), dtype as stored; observations and actions of one element are (N, 1).
+        Vectors (N, D...), scalars (N,), dtype as stored; observations and actions of one element are (N, 1). The columns
+        `index` and `episode_index` keep the numbers of the whole dataset where episodes were left out.
         Raises DatasetError for an unknown name, a NaN or an infinity.
         """
         for name in names:
@@ -185,9 +201,7 @@ class Dataset:
         """
         if key not in self.camera_keys:
             raise DatasetError(f"{self.root} has no camera {key!r}; {did_you_mean(key, self.camera_keys)}")
-        if self.features[key]["dtype"] == "image":
-            raise DatasetError(f"{self.root}: {key} is stored as single images; only video is read, so record it as video")
-        return open_images(self._index, self.content_hash, key, size)
+        return open_images(self._index, self._whole_hash, key, size)
 
     def __len__(self) -> int:
         return self.num_episodes
@@ -199,19 +213,30 @@ class Dataset:
     def _read(self, names: list[str]) -> Table:
         """Columns from the files, checked. No copy but the one that joins the files."""
         parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
-        for path in self._index.data_files():
+        for path, rows in self._rows().items():
             try:
                 with pq.ParquetFile(path, memory_map=True) as file:
                     table = file.read(names, use_threads=False)
             except (pa.ArrowException, OSError) as error:
-                raise DatasetError(f"{path} cannot be read ({error}); restore it from a copy of the dataset") from error
+                raise DatasetError(f"{path} cannot be read ({error}); {RESTORE}") from error
             for name in names:
-                parts[name].append(self._to_numpy(table[name], name, path))
+                whole = self._to_numpy(table[name], name, path)
+                parts[name] += [whole[start:stop] for start, stop in rows]
         columns = {name: np.concatenate(arrays) if len(arrays) > 1 else arrays[0] for name, arrays in parts.items()}
         for name, column in columns.items():
             self._check_values(name, column)
             column.flags.writeable = False
         return columns
+
+    def _rows(self) -> dict[Path, list[tuple[int, int]]]:
+        """Which rows of which file make up the episodes, neighbours joined."""
+        index = self._index
+        rows: dict[Path, list[tuple[int, int]]] = {}
+        for path, start, length in zip(index.data, index.row.tolist(), index.lengths.tolist(), strict=True):
+            spans = rows.setdefault(path, [])
+            first = spans.pop()[0] if spans and spans[-1][1] == start else start
+            spans.append((first, start + length))
+        return rows
 
     def _to_numpy(self, column: pa.ChunkedArray, name: str, path: Path) -> np.ndarray:
         shape = layout.column_shape(name, self.features[name])
@@ -234,15 +259,18 @@ class Dataset:
         return array.reshape(rows, *shape).astype(self.features[name]["dtype"], copy=False)
 
     def _check_values(self, name: str, column: np.ndarray) -> None:
-        if name == "index" and not np.array_equal(column, np.arange(len(column))):
-            at = int(np.flatnonzero(column != np.arange(len(column)))[0])
-            raise DatasetError(f"{self.root}: the column 'index' does not count up; row {at} says {column[at]}; {RECORD_AGAIN}")
+        index = self._index
+        if name == "index":
+            expected = np.arange(len(column)) + np.repeat(index.first - index.starts, index.lengths)
+            if not np.array_equal(column, expected):
+                at = int(np.flatnonzero(column != expected)[0])
+                raise DatasetError(
+                    f"{self.root}: the column 'index' does not count up; it says {column[at]} instead of {expected[at]}; {RECORD_AGAIN}"
+                )
         if np.issubdtype(column.dtype, np.floating) and not np.isfinite(column).all():
             at = int(np.flatnonzero(~np.isfinite(column).reshape(len(column), -1).all(1))[0])
-            episode = int(np.searchsorted(self._index.ends, at, side="right"))
-            place = self._index.data_path(self._index.data[episode])
-            frame = at - int(self._index.starts[episode])
+            episode = int(np.searchsorted(index.ends, at, side="right"))
             raise DatasetError(
-                f"{place}: {name} is {column[at].tolist()} in frame {frame} of episode {episode}; every value must be finite: "
-                "correct it or delete the episode"
+                f"{index.data[episode]}: {name} is {column[at].tolist()} in frame {at - int(index.starts[episode])} of episode "
+                f"{index.number[episode]}; every value must be finite: correct it, or leave the episode out"
             )

@@ -6,6 +6,7 @@ training does. BT.601, limited range, 4:2:0: colours come back within a few leve
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from fractions import Fraction
@@ -121,3 +122,13 @@ def read_frames(path: Path, fps: float, size: tuple[int, int] | None = None) -> 
                 yield number, frame.to_ndarray(format="rgb24")
     except FAILURES as error:
         raise DatasetError(f"{path} cannot be decoded ({error}); restore it or delete its episode") from error
+
+
+def decode_still(content: bytes, size: tuple[int, int], where: str) -> np.ndarray:
+    """One PNG or JPEG as uint8 (H, W, 3), resized to size (height, width) if it differs. Raises DatasetError starting with `where`."""
+    try:
+        with av.open(io.BytesIO(content), "r") as container:
+            frame = next(container.decode(video=0))
+            return frame.reformat(width=size[1], height=size[0], format="rgb24", interpolation=Interpolation.AREA).to_ndarray()
+    except (*FAILURES, StopIteration) as error:
+        raise DatasetError(f"{where} cannot be decoded ({error}); restore the file or delete its episode") from error

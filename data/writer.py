@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from data.errors import DatasetError
 from data.feature_stats import ImageStats, Stats, aggregate, column_stats
 from data.index import Index, open_parquet
 from data.mailbox import Discard, Frames, Save
+from data.metadata import read_index
 from data.video import FAILURES, VideoWriter, count_frames
 
 
@@ -58,10 +59,12 @@ class Writer:
         self._staging = Staging()
         self.episodes = 0
         if (root / layout.INFO).exists():
-            self._resume(Index.read(root))
+            self._resume(read_index(root))
 
     def _resume(self, index: Index) -> None:
         target, info = self._target, index.info
+        if info["codebase_version"] != layout.VERSION:
+            raise DatasetError(f"{target.root} is LeRobotDataset {info['codebase_version']}: it can be read, not appended to")
         found = layout.difference(target.features, info["features"])
         for what, now, before in (("fps", target.fps, info["fps"]), ("robot_type", target.robot_type, info.get("robot_type"))):
             found += [f"{what}: now {now!r}, on disk {before!r}"] * (now != before)
@@ -74,11 +77,12 @@ class Writer:
         self._info = dict(info)
         self._tasks = list(index.tasks)
         self.episodes = len(index.lengths)
-        self._places = {"data": _after(index.data), "meta": _after(_numbers(index.meta_files))}
-        self._places |= {key: _after(places) for key, (places, _) in index.videos.items()}
-        for path in index.meta_files:
+        described = [path for path in index.meta_files if path.is_relative_to(target.root / layout.EPISODES)]
+        self._places = {"data": _after(index.data_files), "meta": _after(described)}
+        self._places |= {key: _after(index.video_files(key)) for key in index.videos}
+        for path in described:
             self._add_stats(path)
-        self._sweep(index)
+        self._sweep({*described, *index.data_files, *(p for key in index.videos for p in index.video_files(key))})
 
     def _add_stats(self, path: Path) -> None:
         """The truth about committed episodes is in their rows: stats.json may be one episode ahead after a kill."""
@@ -94,10 +98,9 @@ class Writer:
                         stats.setdefault(feature, {})[statistic] = np.asarray(row[name])
                 self._stats = aggregate(self._stats, stats)
 
-    def _sweep(self, index: Index) -> None:
+    def _sweep(self, kept: set[Path]) -> None:
         """Remove what a killed recorder left beyond the commit point: lerobot reads every file it finds."""
         root = self._target.root
-        kept = {*index.meta_files, *index.data_files(), *(p for key in index.videos for p in index.video_files(key))}
         for pattern in (f"{layout.EPISODES}/*/*.parquet", "data/*/*.parquet", "videos/*/*/*.mp4"):
             for path in root.glob(pattern):
                 if path not in kept:
@@ -205,15 +208,9 @@ class Writer:
         return told
 
 
-def _numbers(paths: tuple[Path, ...]) -> np.ndarray:
-    """(n, 2) chunk and file numbers from `chunk-000/file-000.parquet`."""
-    return np.array([(int(p.parent.name.split("-")[1]), int(p.stem.split("-")[1])) for p in paths])
-
-
-def _after(places: np.ndarray) -> tuple[int, int]:
-    """The file after the last of (n, 2) places."""
-    chunk, file = max(map(tuple, places.tolist()))
-    return layout.next_file(chunk, file)
+def _after(paths: Iterable[Path]) -> tuple[int, int]:
+    """The place after the last of `chunk-000/file-000.parquet`, ..."""
+    return layout.next_file(*max((int(p.parent.name.split("-")[1]), int(p.stem.split("-")[1])) for p in paths))
 
 
 def _table(columns: Mapping[str, np.ndarray]) -> pa.Table:

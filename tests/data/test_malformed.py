@@ -40,13 +40,13 @@ def replace_column(path, name, values):
         (lambda r: (r / "meta/info.json").unlink(), r"holds no LeRobot dataset: meta/info.json is missing; found data, meta, videos"),
         (lambda r: (r / "meta/info.json").write_text('{"fps": '), r"info.json cannot be read as JSON"),
         (lambda r: (r / "meta/info.json").write_text("[]"), r"info.json holds a list; wanted a JSON object"),
-        (lambda r: change_info(r, codebase_version="v2.1"), r"LeRobotDataset v2.1; this reads v3.0. Convert it with"),
+        (lambda r: change_info(r, codebase_version="v1.6"), r"codebase_version is 'v1.6'; allowed: v3.0, v2.0, v2.1"),
         (lambda r: change_info(r, fps="fast"), r"info.json: 'fps' is 'fast'"),
         (lambda r: change_info(r, fps=0), r"fps is 0; it must be positive"),
         (lambda r: change_info(r, features={"action": {"dtype": "float32"}}), r"feature 'action' lacks a dtype or shape"),
         (lambda r: change_info(r, total_episodes=0), r"holds no episodes yet"),
         (lambda r: change_info(r, total_episodes=5), r"counts 5 episodes, but meta/episodes describes 3; the first missing one is 3"),
-        (lambda r: change_info(r, total_frames=23), r"counts 23 frames, but the 3 episodes in meta/episodes have 24"),
+        (lambda r: change_info(r, total_frames=23), r"counts 23 frames, but its 3 episodes have 24"),
         (lambda r: change_info(r, total_tasks=9), r"tasks.parquet lists 2 tasks, info.json counts 9"),
         (lambda r: (r / "meta/tasks.parquet").unlink(), r"meta/tasks.parquet is missing; restore it"),
         (lambda r: (r / DATA).unlink(), rf"{DATA} is missing; restore it"),
@@ -78,7 +78,7 @@ def test_a_nan_is_found_when_its_column_is_read(root):
     replace_column(root / DATA, "action", values)
     dataset = Dataset.open(root)
     dataset.table(["observation.state"])
-    told = r"file-001.parquet: action is [0.0, nan, 1.0] in frame 4 of episode 1; every value must be finite"
+    told = "file-001.parquet: action is [0.0, nan, 1.0] in frame 4 of episode 1; every value must be finite: correct it"
     with pytest.raises(DatasetError, match=re.escape(told)):
         dataset.table(["action"])
 
@@ -91,7 +91,7 @@ def test_an_empty_row(root):
 
 def test_rows_in_the_wrong_order(root):
     replace_column(root / DATA, "index", list(range(18, 6, -1)))
-    with pytest.raises(DatasetError, match="'index' does not count up; row 7 says 18"):
+    with pytest.raises(DatasetError, match="'index' does not count up; it says 18 instead of 7"):
         Dataset.open(root).table(["action"])
 
 

@@ -80,6 +80,20 @@ def test_images_of_a_read_only_dataset_go_to_the_users_cache(root, tmp_path, mon
     assert len(list((tmp_path / "cache").rglob("*.npy"))) == 1
 
 
+def test_no_room_for_the_image_cache(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(
+        DatasetError, match=r"decoded frames of observation.images.top \(0.00 GB\) cannot be kept .*No space left.*XDG_CACHE_HOME"
+    ):
+        Dataset.open(root).images(TOP)
+    assert not litter(root)
+
+
 def test_the_image_cache_follows_the_content(root):
     before = Dataset.open(root)
     before.images(TOP)
@@ -233,7 +247,8 @@ def test_matrices_and_odd_rates(tmp_path):
         recorder.add_episode({"observation.grid": values}, "look")
     dataset = Dataset.open(tmp_path / "d")
     np.testing.assert_array_equal(dataset.table(["observation.grid"])["observation.grid"], values)
-    assert dataset.fps == 12.5 and dataset.stats["observation.grid"]["max"].tolist() == values.max(0).tolist()
+    assert dataset.fps == 12.5
+    assert dataset.stats["observation.grid"]["max"].tolist() == values.max((0, 1)).tolist()  # lerobot's rule for matrices
 
 
 def test_statistics_are_those_of_all_frames(root):
