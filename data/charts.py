@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,8 @@ def success_bars(figures: Sequence[Figure], labels: Sequence[str] | None = None)
             ax.plot([i - 0.06, i + 0.06, np.nan, i - 0.06, i + 0.06], [low, low, np.nan, high, high], color=INK, linewidth=1.4)
         top = max(figure.value, high or 0.0)
         ax.text(i, top + 0.025, f"{100 * figure.value:.0f} %", ha="center", va="bottom", fontsize=10, color=INK)
-    counts = [f"{name}\nn = {figure.n}" if figure.n is not None else name for name, figure in zip(names, figures, strict=True)]
+    wrapped = [textwrap.fill(name, max(10, 80 // max(1, len(names)))) for name in names]
+    counts = [f"{name}\nn = {figure.n}" if figure.n is not None else name for name, figure in zip(wrapped, figures, strict=True)]
     ax.set_xticks(range(len(values)), counts)
     ax.tick_params(axis="x", colors=INK, pad=6)
     ax.set_ylim(0, 1.12)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.charts import svg
-from data.clips import embeddable, encode
+from data.clips import WHOLE, embeddable, encode
 from data.diagram import path_diagram
 from data.results import Figure, write_atomic
 
@@ -147,8 +147,10 @@ class Report:
         largest = max(40_000, (CLIPS_TOTAL - self._clip_bytes) // max(1, len(videos)))
         clips = []
         for video in videos:
-            array = isinstance(video.source, np.ndarray)
-            content = encode(video.source, video.fps) if array else embeddable(Path(video.source), min(largest, 400_000))
+            if isinstance(video.source, np.ndarray):
+                content = encode(video.source, video.fps)
+            else:
+                content = embeddable(Path(video.source), min(largest, WHOLE))
             self._clip_bytes += len(content)
             mark = "" if video.success is None else ' class="good"' if video.success else ' class="bad"'
             text = f"<figcaption{mark}>{_inline(video.caption)}</figcaption>" if video.caption or mark else ""

@@ -115,7 +115,7 @@ def _sweep_job(job: Job, cfg: DictConfig) -> float:
         figures = job.execute(cfg, out)
         if figures:
             headline, value = str(figures[0]), float(figures[0].value)
-    except Exception as error:  # a sweep over night must survive one bad combination, whatever it was
+    except Exception as error:  # noqa: BLE001  a sweep over night must survive one bad combination, whatever it was
         from waldo.cli import explain
 
         message, status = explain(error)
