@@ -36,22 +36,32 @@ class Chunk:
         return self.t_obs + (len(self.q) - 1) * self.dt
 
 
-def _curvature(waypoints: np.ndarray, dt: float) -> np.ndarray:
-    """Second derivatives (n, d) at the knots of the natural cubic spline through (n, d) equally spaced waypoints."""
+def _curvature(waypoints: np.ndarray, dt: float, velocity: np.ndarray) -> np.ndarray:
+    """Second derivatives (n, d) at the knots of the cubic spline through (n, d) equally spaced waypoints, n >= 2.
+
+    It starts with `velocity` (d,) and ends without curvature.
+    """
     n = len(waypoints)
-    second = np.zeros_like(waypoints)
-    if n > 2:
-        matrix = 4.0 * np.eye(n - 2) + np.eye(n - 2, k=1) + np.eye(n - 2, k=-1)
-        second[1:-1] = np.linalg.solve(matrix, 6.0 * np.diff(waypoints, 2, axis=0) / dt**2)
-    return second
+    matrix = 4.0 * np.eye(n) + np.eye(n, k=1) + np.eye(n, k=-1)
+    right = np.zeros_like(waypoints)
+    right[1:-1] = np.diff(waypoints, 2, axis=0)
+    matrix[0, 0], right[0] = 2.0, waypoints[1] - waypoints[0] - velocity * dt
+    matrix[-1] = 0.0
+    matrix[-1, -1] = 1.0
+    return np.linalg.solve(matrix, 6.0 * right / dt**2)
 
 
 class Path:
-    """A checked chunk as a path: twice continuously differentiable in between, at rest past its end."""
+    """A checked chunk as a path: twice continuously differentiable in between, at rest past its end.
 
-    def __init__(self, chunk: Chunk) -> None:
+    before: the path that was followed so far. The new one leaves t_obs with its velocity, so that a policy which goes on
+    with what it had planned makes no seam.
+    """
+
+    def __init__(self, chunk: Chunk, before: Path | None = None) -> None:
         self.chunk = chunk
-        self._second = _curvature(chunk.q, chunk.dt)
+        velocity = before.at(chunk.t_obs).v if before is not None else np.zeros(chunk.q.shape[1])
+        self._second = _curvature(chunk.q, chunk.dt, velocity)
 
     def at(self, t: float) -> Setpoint:
         """The setpoint of time t [s]. Before the first waypoint: at rest there."""

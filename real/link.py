@@ -104,6 +104,7 @@ class Link:
 
     def poll(self) -> list[Message]:
         """Every message that has arrived whole."""
+        closed = False
         while True:
             try:
                 part = self._link.recv(1 << 16)
@@ -112,11 +113,14 @@ class Link:
             except OSError as error:
                 raise RobotError(f"the connection is gone: {error}") from error
             if not part:
-                raise RobotError("the other end closed the connection")
+                closed = True
+                break
             self._in += part
         self._parse()
         found = list(self._messages)
         self._messages.clear()
+        if closed and not found:
+            raise RobotError("the other end closed the connection")
         return found
 
     def ask(self, message: Message, timeout: float = 30.0) -> Message:

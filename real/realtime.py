@@ -8,10 +8,10 @@ import os
 
 
 def prefer(priority: int) -> list[str]:
-    """SCHED_FIFO with `priority` (1-99), locked memory, no garbage collections. Returns what could not be had."""
+    """SCHED_FIFO with `priority` (1-99), not inherited by children, locked memory, no garbage collections. Returns what could not be had."""
     refused = []
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
     except (OSError, AttributeError):
         refused.append("SCHED_FIFO")
     try:

@@ -29,7 +29,7 @@ class VirtualArm:
         self._link: socket.socket | None = None
         self._codec = Codec(spec.dof)
         self._in = bytearray()
-        self._seq = 0
+        self._seq = self._answered = 0  # commands sent, and the newest one that a reading has answered
         self._zero = np.zeros(spec.dof)
 
     def open(self) -> None:
@@ -51,8 +51,6 @@ class VirtualArm:
         self.lockstep = bool(hello["lockstep"])
         link.setblocking(False)
         self._link = link
-        if self.lockstep:
-            self._send(POLL)
 
     def arm_watchdog(self, timeout: float) -> None:
         """timeout: [s], 0 switches it off."""
@@ -64,11 +62,14 @@ class VirtualArm:
 
     def read(self, deadline: float) -> Sample | None:
         newest: StateFrame | None = None
+        if self.lockstep and self._answered == self._seq:
+            self._send(POLL)  # nothing is under way: ask where the arm is
         give_up = time.monotonic() + PATIENCE if self.lockstep else deadline
         while True:
             for frame in self._frames():
                 newest = frame
             if newest is not None and (not self.lockstep or newest.ack >= self._seq):
+                self._answered = newest.ack
                 arrival = newest.t if self.lockstep else time.monotonic()
                 return Sample(arrival, newest.t, newest.seq, newest.q, newest.dq, newest.width, newest.fault)
             left = give_up - time.monotonic()

@@ -21,6 +21,7 @@ from real.safety.limits import INSIDE, MotionLimits, Setpoint
 from real.safety.verdict import PASS, Reaction, Stage, Verdict
 from real.safety.workspace import ToolBound, Workspace
 
+GAIN = 20.0  # [1/s] with which a small distance from the setpoint is closed
 SAMPLES = 15  # instants of a stop at which the tool is looked at
 SLACK = 3e-4  # [m] by which a path may bulge out of the inner box; without it an arm resting on its face could never leave
 
@@ -40,6 +41,18 @@ class Motion:
         return not (self.v.any() or self.a.any())
 
 
+def approach(distance: np.ndarray, limits: MotionLimits) -> np.ndarray:
+    """The velocity (n,) with which to close in on a setpoint that is `distance` (n,) [rad] away.
+
+    In proportion where that is slow, and where it is not, as fast as half the acceleration limit can brake from.
+    """
+    size = np.abs(distance)
+    half = 0.5 * limits.a_max
+    near = half / GAIN**2  # where both laws have the same slope
+    far = np.sqrt(np.maximum(2 * half * (size - near / 2), 0.0))
+    return np.sign(distance) * np.where(size < near, GAIN * size, far)
+
+
 class Committer:
     """`step(motion, setpoint)`: a pure function of its arguments (the Ruckig objects are scratch memory).
 
@@ -56,10 +69,11 @@ class Committer:
         self._planner = ruckig.Ruckig(n)
         self._profile = ruckig.Trajectory(n)
         self._input = ruckig.InputParameter(n)
+        self._input.control_interface = ruckig.ControlInterface.Velocity
+        self._input.synchronization = ruckig.Synchronization.No
         self._input.max_velocity = list(self.v_max)
         self._input.max_acceleration = list(self.a_max)
         self._input.max_jerk = list(self.j_max)
-        self._input.synchronization = ruckig.Synchronization.No
 
     def rest(self, q: np.ndarray) -> Motion:
         """Standing at `q`."""
@@ -73,24 +87,33 @@ class Committer:
         return within and bool(self._box.room(self.kinematics.joint_origins(q)[:, -1])[0] >= 0)
 
     def step(self, motion: Motion, setpoint: Setpoint | None) -> tuple[Motion, Verdict]:
-        """One tick on. Without a setpoint the verified stop is followed."""
-        if setpoint is not None:
-            arc = self._plan(motion, setpoint)
-            if arc is None:
-                return self._follow(motion), Verdict(Stage.COMMIT, Reaction.LOG, "the planner found no motion")
-            proposal = self._verified(motion, arc)
-            if proposal is not None:
-                return proposal, PASS
+        """One tick on, towards the setpoint of that tick. Without one the verified stop is followed."""
+        if setpoint is None:
+            return self._follow(motion), PASS
+        arc = self._plan(motion, setpoint)
+        if arc is None:
+            return self._follow(motion), Verdict(Stage.COMMIT, Reaction.LOG, "the planner found no motion: braking")
+        proposal = self._verified(motion, arc)
+        if proposal is None:
             return self._follow(motion), Verdict(Stage.COMMIT, Reaction.LOG, "no stop inside the limits: braking")
-        return self._follow(motion), PASS
+        return proposal, PASS
 
     def _plan(self, motion: Motion, setpoint: Setpoint) -> Arc | None:
-        """The first tick of the fastest way to the setpoint, as pieces of constant jerk."""
+        """The next tick as pieces of constant jerk: Ruckig's fastest way to the velocity that closes in on the setpoint.
+
+        The goal is a velocity and not the setpoint itself: the fastest way to a near point that has to be passed at
+        speed begins with a run-up away from it. On the path the goal is the path's own velocity and acceleration.
+        """
+        goal_v = setpoint.v + approach(setpoint.q - motion.q - self.dt * motion.v, self.limits)
+        goal_a = setpoint.a + GAIN * (setpoint.v - motion.v)
+        top = 0.9 * self.a_max
+        goal_a = np.minimum(np.maximum(goal_a, -top), top)
+        room = self.v_max - goal_a * goal_a / (2 * self.j_max)  # so that the velocity limit holds after the goal, too
+        goal_v = np.minimum(np.maximum(goal_v, -room), room)
         given = self._input
         given.current_position, given.current_velocity = motion.q.tolist(), motion.v.tolist()
         given.current_acceleration = motion.a.tolist()
-        given.target_position, given.target_velocity = setpoint.q.tolist(), setpoint.v.tolist()
-        given.target_acceleration = setpoint.a.tolist()
+        given.target_velocity, given.target_acceleration = goal_v.tolist(), goal_a.tolist()
         try:
             if int(self._planner.calculate(given, self._profile)) < 0:
                 return None

@@ -23,8 +23,8 @@ class IngressLimits:
     late: float = 1.0  # [s] from the observation to the arrival of its chunk
 
 
-def ingress(chunk: Chunk, now: float, wanted: np.ndarray, commanded: np.ndarray, limits: IngressLimits, motion: MotionLimits) -> Verdict:
-    """wanted: (n,) the chunk's own setpoint for `now`; commanded: (n,) where the arm is commanded to be [rad].
+def ingress(chunk: Chunk, now: float, commanded: np.ndarray, limits: IngressLimits, motion: MotionLimits) -> Verdict:
+    """commanded: (n,) where the arm is commanded to be [rad].
 
     A chunk that was made for another spec, has the wrong shape, or holds a value that is not finite stops the arm:
     a policy that produced one cannot be relied on for the next. A chunk that came too late is dropped; if no better
@@ -55,6 +55,9 @@ def ingress(chunk: Chunk, now: float, wanted: np.ndarray, commanded: np.ndarray,
         return refuse(f"gripper widths from {chunk.width.min():.4f} to {chunk.width.max():.4f} m; the gripper has 0 to {motion.width_max} m")
     if not (np.abs(np.diff(chunk.q, axis=0)) <= limits.speed * motion.v_max * chunk.dt).all():
         return refuse(f"waypoints further apart than {limits.speed} times the speed limit")
+    place = min(max((now - chunk.t_obs) / chunk.dt, 0.0), n - 1.0)
+    before = min(int(place), n - 2)
+    wanted = chunk.q[before] + (place - before) * (chunk.q[before + 1] - chunk.q[before])
     gap = float(np.abs(wanted - commanded).max())
     if not gap <= limits.seam:
         return refuse(f"it starts {gap:.3f} rad from where the arm is commanded to be; allowed {limits.seam}")

@@ -20,7 +20,7 @@ class Alive:
     """What is known of the policy at this tick; times on the loop's clock [s]."""
 
     process: bool  # the process exists
-    beat: float  # when its heartbeat last changed
+    silent: float  # [s] since its heartbeat changed; infinite if lock-step has waited for it in vain
     started: float  # when the arm was set ACTIVE
     chunk_end: float | None  # when the newest chunk has no waypoints left; None before the first
     observed: float | None  # when what it answers was observed
@@ -35,8 +35,8 @@ def liveness(now: float, alive: Alive, limits: LivenessLimits) -> Verdict:
 
     if not alive.process:
         return late("the policy process has died" + (f": {alive.message}" if alive.message else ""))
-    if not now - alive.beat <= limits.heartbeat:
-        return late(f"the policy process has not answered for {(now - alive.beat) * 1e3:.0f} ms")
+    if not alive.silent <= limits.heartbeat:
+        return late(f"the policy process hangs: no sign of life for {alive.silent * 1e3:.0f} ms")
     if alive.chunk_end is None or alive.observed is None:
         waited = now - alive.started
         return PASS if waited <= limits.first_chunk else late(f"no action chunk within {waited:.1f} s of the start")

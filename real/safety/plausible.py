@@ -18,6 +18,8 @@ class SampleLimits:
     rejected: int = 3  # implausible readings in a row before the arm is stopped
     frozen: float = 0.1  # [s] of a moving command with a bit-identical reading
     moved: float = 0.02  # [rad] the command must have moved meanwhile
+    settled: float = 0.5  # [s] after which an arm in HOLD has to stand still
+    still: float = 0.1  # [rad/s] that counts as standing still
 
 
 def reading(sample: Sample, previous: Sample, commanded: np.ndarray, spec: RobotSpec, limits: SampleLimits) -> Verdict:
@@ -59,4 +61,12 @@ def frozen(still: float, moved: float, limits: SampleLimits) -> Verdict:
     """still: [s] that readings have been bit-identical; moved: [rad] the command moved in that time."""
     if still > limits.frozen and moved > limits.moved:
         return Verdict(Stage.SAMPLE, Reaction.FAULT, f"readings are frozen while the command moved by {moved:.3f} rad")
+    return PASS
+
+
+def standstill(sample: Sample, held: float, limits: SampleLimits) -> Verdict:
+    """Monitored standstill. held: [s] since the arm was told to hold."""
+    fastest = float(np.abs(sample.dq).max())
+    if held > limits.settled and not fastest <= limits.still:
+        return Verdict(Stage.SAMPLE, Reaction.FAULT, f"the arm moves at {fastest:.2f} rad/s while it should hold")
     return PASS

@@ -153,6 +153,7 @@ class ArmServer:
         self._master, self._in, self.controller.ack = None, bytearray(), 0
 
     def _reset(self, seed: int) -> None:
+        self._take_commands()  # what was sent before the reset must not move the arm after it
         self.world.reset(seed)
         self.controller.place(self.world.joints()[0], self.world.width())
 

@@ -26,7 +26,7 @@ from real.link import Link, Message
 from sim.virtual.world import World
 
 HISTORY_HZ = 20.0
-OBSERVE_HZ = 50.0  # upper bound of what may be subscribed to
+OBSERVE_HZ = 500.0  # upper bound of what may be subscribed to
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Stage:
             if message.kind == "subscribe":
                 rate = min(float(fields["rate"]), OBSERVE_HZ)  # type: ignore[arg-type]
                 client.every = max(1, round(1 / (rate * self.world.timestep)))
-                return self._observation(now)
+                return Message("subscribe", {"t": now}, dict(self.world.observe()))
             if message.kind == "describe":
                 what = {"spec": self.world.spec.to_json(), "robot": self.world.robot.hash(), "timestep": self.world.timestep}
                 return Message("describe", what)
