@@ -124,7 +124,7 @@ def success_bars(figures: Sequence[Figure], labels: Sequence[str] | None = None)
 
 
 def latency_histogram(milliseconds: Sequence[float] | np.ndarray, limit: float | None = None, label: str = "latency") -> str:
-    """How long something took, on a logarithmic axis, with p50 and p99 marked. limit: the time allowed [ms].
+    """How long something took, with p50 and p99 marked; the axis is logarithmic where the values span a decade. limit: the time allowed [ms].
 
     Raises ValueError if no value is positive and finite.
     """
@@ -133,7 +133,8 @@ def latency_histogram(milliseconds: Sequence[float] | np.ndarray, limit: float |
     if values.size == 0:
         raise ValueError("no positive finite latency to draw")
     low, high = values.min(), max(values.max(), limit or 0.0)
-    edges = np.geomspace(low * 0.9, max(high, low * 1.5) * 1.15, 60)
+    log = high > 10 * low
+    edges = np.geomspace(low * 0.9, high * 1.15, 60) if log else np.linspace(low * 0.98, max(high, low * 1.2) * 1.04, 60)
     plot, ax = axes(8.4, 2.7)
     ax.hist(values, bins=edges, color=SERIES[0], alpha=0.8)
     top = ax.get_ylim()[1] * 1.22
@@ -144,9 +145,10 @@ def latency_histogram(milliseconds: Sequence[float] | np.ndarray, limit: float |
         ax.plot([at, at], [0, height], color=color, linewidth=1.1, linestyle=(0, (3, 2)))
         ax.annotate(f"{name} {at:.3g} ms", (at, height), (4, -1), textcoords="offset points", color=color, fontsize=9, va="top")
     ax.set_ylim(0, top)
-    ax.set_xscale("log")
+    if log:
+        ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(lambda value, _: "")
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ax.xaxis.set_minor_formatter(lambda value, _: "")
     ax.set_xlabel(f"{label} [ms], {values.size:,} measurements")
     return svg(plot)
 

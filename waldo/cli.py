@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `waldo --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (WaldoError, OSError, ImportError, MemoryError, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:
         message, status = explain(error)
         if traceback or message is None:
             raise
@@ -48,7 +48,8 @@ def explain(error: BaseException) -> tuple[str | None, int]:
         return f"interrupted; {text or 'nothing had been started'}", 130
     if isinstance(error, WaldoError):
         return f"error: {text}", 2
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's is a RuntimeError
+        text = text.split(". ")[0]
         return f"error: out of memory{': ' + text if text else ''}; a smaller batch_size or fewer environments need less", 2
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] not in _own_packages():
         return f"error: this needs the Python package {error.name!r}, which is not installed", 2
