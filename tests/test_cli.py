@@ -1,6 +1,8 @@
 """The command line as a user meets it: what it says, where, and with which exit status."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -10,7 +12,7 @@ import pytest
 
 import waldo
 from data.results import read_summary
-from waldo import bench, cli, manual
+from waldo import bench, cli, manual, provenance
 from waldo.options import options_of
 
 COMMAND = '''
@@ -246,6 +248,28 @@ def test_config_dir_brings_choices_of_ones_own(toy, capsys, tmp_path):
     assert "My own" in capsys.readouterr().out
 
 
+def test_sigterm_ends_like_ctrl_c(toy, capsys, monkeypatch):
+    def killed(cfg, out):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    import waldo.toy as module
+
+    monkeypatch.setattr(module, "run", killed)
+    assert toy("out=here") == 130
+    assert "kept in here" in capsys.readouterr().err
+
+
+def test_provenance_says_where_a_result_came_from(monkeypatch, tmp_path):
+    found = provenance.collect(seed=3, argv=["train", "name=a b"])
+    assert found["command_line"] == "waldo train 'name=a b'"
+    assert found["seed"] == 3
+    assert found["versions"]["numpy"]
+    assert json.loads(json.dumps(found)) == found
+    monkeypatch.setenv("PATH", str(tmp_path))  # no git
+    assert provenance.git_state() == {"commit": None, "dirty": None}
+
+
 def test_unknown_command_and_no_command(capsys):
     assert cli.main(["bnch"]) == 2
     assert "did you mean 'bench'?" in capsys.readouterr().err
@@ -254,9 +278,12 @@ def test_unknown_command_and_no_command(capsys):
 
 def test_help_and_version_answer_at_once_and_import_nothing_heavy():
     code = "import sys; from waldo.cli import main; main(['--help']); print([m for m in ('hydra', 'torch', 'numpy') if m in sys.modules])"
-    start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert time.perf_counter() - start < 1.0  # 0.05 s on an idle machine
+    seconds = []
+    for _ in range(3):  # the best of three: the machine may be busy with something else
+        start = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
     assert done.stdout.splitlines()[-1] == "[]"
 
 
