@@ -100,10 +100,9 @@ def import_zarr(
         there = Dataset.open(root)
         # Through JSON, because that is how it was stored: tuples come back as lists.
         if layout.dump_json(there.provenance) != layout.dump_json(provenance):
-            raise DatasetError(
-                f"{root} holds a dataset from elsewhere ({there.provenance.get('imported_from', 'recorded')}); choose another "
-                "folder, or overwrite=True to delete it"
-            )
+            same = there.provenance.get("source_sha256") == provenance["source_sha256"]
+            origin = "this source, imported with other fields" if same else there.provenance.get("imported_from", "a recording")
+            raise DatasetError(f"{root} holds another dataset (from {origin}); choose another folder, or overwrite=True to delete it")
         if there.num_episodes == len(ends):
             return there
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -99,9 +100,11 @@ class Mailbox:
             try:
                 if self._failure is None:
                     writer.take(item)
-            except BaseException as error:  # this thread must not die silently: the caller gets whatever it was
-                writer.abort()
-                self._failure = writer.explain(error)
+            except BaseException as error:  # noqa: BLE001  # a thread that dies silently leaves its caller waiting for ever
+                told = writer.explain(error)
+                with contextlib.suppress(OSError):  # what cannot be removed now is swept away by the next recorder
+                    writer.abort()
+                self._failure = told
             with self._changed:
                 self._bytes -= item.images.nbytes if isinstance(item, Frames) else 0
                 self._saving -= isinstance(item, Save)

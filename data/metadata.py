@@ -60,6 +60,7 @@ def _read_info(root: Path) -> dict[str, Any]:
     for name, feature in info["features"].items():
         if not isinstance(feature, dict) or "dtype" not in feature or "shape" not in feature:
             raise DatasetError(f"{path}: the feature {name!r} lacks a dtype or shape; found {feature!r}")
+        feature["names"] = list(layout.element_names(feature)) or None
     if info["fps"] <= 0:
         raise DatasetError(f"{path}: fps is {info['fps']}; it must be positive")
     if info["total_episodes"] < 1:

@@ -85,7 +85,7 @@ class Dataset:
 
     @property
     def features(self) -> dict[str, dict[str, Any]]:
-        """As in info.json: dtype, shape, names, and our `units`."""
+        """As in info.json: dtype, shape, names (as a flat list), and our `units`, `quaternions`, `angles`."""
         return self._index.features
 
     @property

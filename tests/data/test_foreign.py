@@ -93,7 +93,7 @@ def test_other_layouts_read_the_same(root, holds, change, error):
     expected = np.concatenate([make_images(n, i) for i, n in enumerate(LENGTHS)])
     assert np.abs(dataset.images(TOP).astype(int) - expected).mean() <= error
     assert dataset.tasks == ("push", "lift") and dataset.episode(1).task == "lift"
-    assert dataset.column_names["action"] == ("a", "b", "c")
+    assert dataset.column_names["action"] == ("a", "b", "c") and dataset.features["action"]["names"] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("change", [lambda root: None, merge, to_v21, to_stills])

@@ -93,8 +93,10 @@ def test_another_source_does_not_mix_in(tmp_path):
     write_buffer(tmp_path / "a.zarr")
     write_buffer(tmp_path / "b.zarr", action=np.zeros((24, 2), np.float32))
     convert(tmp_path / "a.zarr", tmp_path / "d")
-    with pytest.raises(DatasetError, match=r"holds a dataset from elsewhere \(a.zarr\); choose another folder, or overwrite=True"):
+    with pytest.raises(DatasetError, match=r"holds another dataset \(from a.zarr\); choose another folder, or overwrite=True"):
         convert(tmp_path / "b.zarr", tmp_path / "d")
+    with pytest.raises(DatasetError, match="from this source, imported with other fields"):
+        import_zarr(tmp_path / "a.zarr", tmp_path / "d", FIELDS[:3], 10, "pusht", "push", progress=False)
     assert not convert(tmp_path / "b.zarr", tmp_path / "d", overwrite=True).table(["action"])["action"].any()
 
 
