@@ -38,6 +38,7 @@ def tick_dtype(dof: int) -> np.dtype:
             ("t", "<f8"),  # loop time [s]
             ("tick", "<u8"),
             ("episode", "<u4"),
+            ("segment", "<u4"),  # counts the times that the arm was made ready: within one, ticks follow each other
             ("phase", "u1"),
             ("reaction", "u1"),  # the most severe of the tick
             ("stages", "<u2"),  # bits of real.safety.verdict.Stage that intervened

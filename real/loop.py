@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 
@@ -32,23 +31,13 @@ from real.safety.commit import Committer, Motion
 from real.safety.egress import Egress
 from real.safety.ingress import IngressLimits, ingress
 from real.safety.limits import Setpoint, next_width, shape
-from real.safety.liveness import Alive, LivenessLimits, liveness
-from real.safety.plausible import SampleLimits
-from real.safety.timing import TimingLimits, timing
+from real.safety.liveness import Alive, liveness
+from real.safety.timing import timing
 from real.safety.verdict import PASS, Reaction, Stage, Verdict
 from real.safety.watch import Watch
+from real.settings import LoopSettings
 
 COMPLETE = Stage.TIMING | Stage.SAMPLE | Stage.LIVENESS | Stage.INGRESS | Stage.SHAPE | Stage.COMMIT | Stage.EGRESS
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    dt: float = 0.002  # [s]
-    watchdog: float = 0.1  # [s] without a command after which the arm brakes by itself
-    latency: float = 0.03  # [s], lock-step only: how long a chunk takes from its observation to its arrival
-    timing: TimingLimits = field(default_factory=lambda: TimingLimits(late=0.002, stop=0.05))
-    sample: SampleLimits = field(default_factory=SampleLimits)
-    liveness: LivenessLimits = field(default_factory=LivenessLimits)
 
 
 class ControlLoop:
@@ -79,7 +68,7 @@ class ControlLoop:
         self._nothing = np.full(driver.spec.dof, np.nan)
         self._late: deque[bool] = deque([False] * 10, maxlen=10)
         self._due = 0.0
-        self._seed = 0
+        self._seed = self._segment = 0
         self._since = 0.0  # when the present phase began
         self._cut = False
         self._path: Path | None = None
@@ -91,6 +80,11 @@ class ControlLoop:
     def sample(self) -> Sample | None:
         """The newest accepted reading."""
         return self._watch.sample
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the command stands still, or nothing is commanded."""
+        return self._cut or self.motion is None or self.motion.at_rest
 
     # What an operator does.
 
@@ -133,6 +127,7 @@ class ControlLoop:
         self.width = min(max(sample.width, 0.0), self.limits.width_max)
         self._egress.seed(sample.q.tolist(), self.width)
         self._watch.begin(sample)
+        self._segment += 1
         self._cut, self._path, self.stop_reason = False, None, None
         self._due = self.clock.now()
         self._to(Phase.READY, self._due, "holding the measured pose")
@@ -148,6 +143,10 @@ class ControlLoop:
     def stop(self, why: str) -> None:
         """Brake and hold. From any phase; does nothing where nothing moves."""
         self._stop(Verdict(Stage.NONE, Reaction.STOP, why), self.clock.now())
+
+    def cut(self, why: str) -> None:
+        """Send nothing more and ask the arm to stop by itself; a latched fault. For an operator who cannot wait."""
+        self._react([Verdict(Stage.NONE, Reaction.CUT, why)], self.clock.now())
 
     def release(self) -> None:
         """HOLD or READY -> CHECKED: commands cease until the next ready()."""
@@ -341,7 +340,8 @@ class ControlLoop:
         stages = Stage.NONE
         for verdict in said:
             stages |= verdict.stage
-        record["t"], record["tick"], record["episode"] = t, self.ticks, self.episode
+        record["t"], record["tick"] = t, self.ticks
+        record["episode"], record["segment"] = self.episode, self._segment
         record["phase"], record["reaction"] = self.lifecycle.phase, max((v.reaction for v in said), default=Reaction.PASS)
         record["stages"], record["wrote"], record["fresh"] = int(stages), wrote, fresh
         record["lateness"], record["compute"] = lateness, compute

@@ -48,8 +48,4 @@ class Operator:
         return found.arrays["t"], found.arrays["state"]
 
     def close(self) -> None:
-        """End the virtual arm."""
-        try:
-            self._link.ask(Message("close"), timeout=5.0)
-        finally:
-            self._link.close()
+        self._link.close()

@@ -37,16 +37,16 @@ STALE = 0.2  # [s] age of perception with which no chunk is made
 class Settings:
     """What the control process tells its policy, as JSON."""
 
-    states: int  # descriptors of the rings
-    chunks: int
-    beats: int
-    hello: int  # descriptor of the pipe for the one-line greeting
     load: str  # dotted path of what loads a Model
     artefact: str  # its argument
     robot: str  # dotted path of the RobotSpec
     perception: str  # socket
     lockstep: bool
     perception_hz: float = 50.0
+    states: int = -1  # descriptors of the rings, filled in when the process is started
+    chunks: int = -1
+    beats: int = -1
+    hello: int = -1  # of the pipe for the one-line greeting
 
 
 class Perception:
@@ -162,7 +162,7 @@ def main(argv: list[str]) -> int:
     except WaldoError as error:
         _greet(settings, None, str(error), "")
         return 2
-    _greet(settings, model.spec, "", str(getattr(model, "robot_hash", "")))
+    _greet(settings, model.spec, "", str(getattr(model, "limits", {}).get("hash", "")))
     rings = [Ring.attach(fd) for fd in (settings.states, settings.chunks, settings.beats)]
     loop = PolicyLoop(planner, *rings, perception, settings.lockstep)
     try:

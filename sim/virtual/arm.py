@@ -6,7 +6,7 @@
 In real time a time step is taken every `timestep` of the monotonic clock, whatever arrives. In lock-step the clock is the
 physics': one step per MOVE or STOP command, and it stands still in between.
 
-Run as `python -m sim.virtual.arm FOLDER SETTINGS`, both written by `start()`.
+Run as `python -m sim.virtual.arm FOLDER SETTINGS` by real.virtual_process.
 """
 
 from __future__ import annotations
@@ -16,12 +16,9 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from data.config import locate
 from data.errors import RobotError
@@ -167,22 +164,12 @@ def _listen(path: Path) -> socket.socket:
     return listener
 
 
-def start(folder: Path, world: str, settings: Mapping[str, Any], lockstep: bool, realtime: bool = True) -> subprocess.Popen[bytes]:
-    """Start the server in a session of its own, so that Ctrl-C reaches the control loop and not the arm.
-
-    folder: mode 0700, for the sockets. world: dotted path of a World's class; settings: its only argument, as JSON.
-    """
-    what = {"world": world, "settings": dict(settings), "lockstep": lockstep, "realtime": realtime}
-    command = [sys.executable, "-m", "sim.virtual.arm", str(folder), json.dumps(what)]
-    return subprocess.Popen(command, start_new_session=True)
-
-
 def main(argv: list[str]) -> int:
     folder, what = Path(argv[0]), json.loads(argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     world = locate(what["world"])(what["settings"])
     server = ArmServer(world, folder, what["lockstep"])
-    if what["realtime"] and not what["lockstep"]:
+    if not what["lockstep"]:
         from real.realtime import prefer
 
         prefer(priority=20)
