@@ -100,7 +100,7 @@ class Mailbox:
             try:
                 if self._failure is None:
                     writer.take(item)
-            except BaseException as error:  # noqa: BLE001  # a thread that dies silently leaves its caller waiting for ever
+            except BaseException as error:  # a thread that dies silently leaves its caller waiting for ever
                 told = writer.explain(error)
                 with contextlib.suppress(OSError):  # what cannot be removed now is swept away by the next recorder
                     writer.abort()
