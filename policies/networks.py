@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from data.errors import ConfigError
+
 
 class TimeEmbedding(nn.Module):
     """Flow time in [0, 1] -> (B, dim): sines and cosines of 1000 t (Vaswani et al. 2017), then a small MLP."""
@@ -78,8 +80,9 @@ class Conv1d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pad = self.kernel // 2
-        windows = F.pad(x, (0, 0, pad, pad)).unfold(1, self.kernel, self.stride)  # (B, T', C, kernel)
-        return self.gemm(windows.flatten(2))
+        padded, last = F.pad(x, (0, 0, pad, pad)), x.shape[1] - 1
+        # Shifted copies side by side, (B, T', kernel * C): their backward is a sum, that of unfold() a scatter.
+        return self.gemm(torch.cat([padded[:, k : k + last + 1 : self.stride] for k in range(self.kernel)], -1))
 
 
 class ConvBlock(nn.Module):
@@ -101,13 +104,17 @@ class ConvBlock(nn.Module):
 class ChunkUNet(nn.Module):
     """(B, T, A), (B,), (B, C) -> (B, T, A): temporal U-Net of Diffusion Policy (Chi et al. 2023, section III-A).
 
-    T must be divisible by 2 ** (len(widths) - 1).
+    T must be divisible by 2 ** (len(widths) - 1), the kernel odd. Raises ConfigError otherwise.
     """
 
     def __init__(self, action_dim: int, horizon: int, cond_dim: int, widths: tuple[int, ...], kernel: int) -> None:
         super().__init__()
         if horizon % 2 ** (len(widths) - 1):
-            raise ValueError(f"horizon {horizon} is not divisible by {2 ** (len(widths) - 1)}, which {len(widths)} levels need")
+            raise ConfigError(
+                f"horizon {horizon} is not divisible by {2 ** (len(widths) - 1)}, which the {len(widths)} levels of a U-Net need"
+            )
+        if kernel % 2 == 0 or min(widths) < 1:
+            raise ConfigError(f"a U-Net needs an odd kernel and at least one channel per level; found kernel {kernel}, channels {widths}")
         cond = 256
         self.time = TimeEmbedding(128)
         self.condition = nn.Sequential(nn.Linear(cond_dim + 128, cond), nn.SiLU(), nn.Linear(cond, cond), nn.SiLU())
@@ -121,7 +128,9 @@ class ChunkUNet(nn.Module):
             nn.ModuleList([ConvBlock(b + a, a, cond, kernel), ConvBlock(a, a, cond, kernel)])
             for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True)
         )
-        self.output = nn.Sequential(Conv1d(widths[0], widths[0], kernel), nn.LayerNorm(widths[0]), nn.SiLU(), nn.Linear(widths[0], action_dim))
+        self.output = nn.Sequential(
+            Conv1d(widths[0], widths[0], kernel), nn.LayerNorm(widths[0]), nn.SiLU(), nn.Linear(widths[0], action_dim)
+        )
 
     def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         c = self.condition(torch.cat([cond, self.time(t)], -1))

@@ -42,6 +42,7 @@ class TrainConfig:
     keep: bool = False  # also keep every checkpoint, as checkpoint-<step>
     threads: int = 0  # CPU threads, 0 for torch's default
     device: str = "auto"  # auto, cuda, mps or cpu
+    precision: str = "auto"  # of the matrix products: fp32, bf16, or auto = bf16 where the processor has it; weights stay fp32
 
 
 def pick_device(name: str) -> str:
@@ -51,6 +52,17 @@ def pick_device(name: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def matmul_dtype(precision: str, device: str) -> torch.dtype:
+    """The type that autocast turns matrix products into. Raises ConfigError for a word it does not know.
+
+    On a CPU without bf16 instructions bf16 is emulated and slow, so `auto` takes it only where they are.
+    """
+    if precision not in ("auto", "fp32", "bf16"):
+        raise ConfigError(f"train.precision={precision!r} is unknown; allowed: auto, bf16, fp32")
+    fast = torch.cuda.is_bf16_supported() if device == "cuda" else device == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if precision == "bf16" or (precision == "auto" and fast) else torch.float32
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -91,6 +103,7 @@ def train(
     rest = [p for p in params.values() if p.ndim < 2]
     groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=True)
+    dtype = matmul_dtype(config.precision, device)
     start = _restore(out, module, params, average, optimizer, config, seed)
     _cut_log(out / "metrics.jsonl", start)
     began, since = time.perf_counter(), time.process_time()
@@ -102,7 +115,8 @@ def train(
             batch = {k: torch.from_numpy(np.ascontiguousarray(v)).to(device) for k, v in draw(rows).items()}
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, config)
-            loss, info = module.loss(batch)  # type: ignore[operator]
+            with torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32):
+                loss, info = module.loss(batch)  # type: ignore[operator]
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(list(params.values()), config.grad_clip)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,19 +31,28 @@ def features_of(spec: PolicySpec) -> list[Feature]:
 
 
 def collect(
-    env: ArmVecEnv, expert: str, root: Path, seeds: np.ndarray, sloppy: float, overwrite: bool, provenance: Mapping[str, Any]
+    env: ArmVecEnv,
+    expert: str,
+    root: Path,
+    seeds: np.ndarray,
+    sloppy: float,
+    provenance: Mapping[str, Any],
+    overwrite: bool = False,
+    images: bool = True,
 ) -> dict[str, Any]:
     """One demonstration per seed; `sloppy` is the share of sloppy demonstrators, spread evenly.
 
     An interrupted collection goes on where it stopped. Returns counts; images are left out, and that is said, without OpenGL.
     """
-    cameras = {f.name: (f.shape[0], f.shape[1]) for f in env.spec.observations if f.is_image}
+    cameras = {f.name: (f.shape[0], f.shape[1]) for f in env.spec.observations if f.is_image and images}
     missing = ""
     try:
-        env.render(env.task.cameras[0], np.array([0]))
+        if images:
+            env.render(env.task.cameras[0], np.array([0]))
     except RenderError as error:
         cameras, missing = {}, str(error)
-    spec = env.spec.to_json()
+    seen = tuple(f for f in env.spec.observations if not f.is_image or f.name in cameras)
+    spec = dataclasses.replace(env.spec, observations=seen).to_json()
     counts = {"episodes": 0, "success": 0, "frames": 0, "no_images": missing}
     features = features_of(env.spec)
     with Recorder(root, env.spec.rate_hz, features, env.robot.name, cameras, overwrite, provenance={**provenance, "spec": spec}) as recorder:

@@ -125,10 +125,7 @@ class PickPlaceExpert:
 
     def _grasp(self, miss: bool) -> Script:
         r = self.rng
-        turns = [self.cube_yaw + k * np.pi / 2 for k in (-1, 0, 1)]
-        usual = min(turns, key=abs)
-        other = sorted(turns, key=abs)[1]
-        yaw = other if abs(other) < 1.15 and r.random() < 0.25 else usual
+        yaw = self.cube_yaw
         self.width = OPEN
         hover = self.cube + [0, 0, r.uniform(0.09, 0.13)]
         if r.random() < self.style.correct:
@@ -148,7 +145,7 @@ class PickPlaceExpert:
     def _carry(self) -> Script:
         r = self.rng
         side = 1.0 if r.random() < 0.5 else -1.0
-        clear = 0.0 if self.fault == "post" else r.uniform(0.125, 0.15)
+        clear = 0.0 if self.fault == "post" else r.uniform(0.13, 0.155)
         height = self.position[2]
         above = self.bin + [*r.normal(0, 0.006, 2), r.uniform(0.13, 0.16)]
         if self.fault == "beside":

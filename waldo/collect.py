@@ -33,7 +33,7 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
         raise ConfigError("this environment has no scripted expert (env.expert)")
     seeds = cfg.seed + np.arange(cfg.episodes)
     origin = {"seed": int(cfg.seed), "sloppy": float(cfg.sloppy), "versions": provenance.collect().get("versions")}
-    counts = collect(env, env.config.expert, Path(cfg.dataset), seeds, cfg.sloppy, cfg.overwrite, origin)
+    counts = collect(env, env.config.expert, Path(cfg.dataset), seeds, cfg.sloppy, origin, cfg.overwrite, cfg.images)
     env.close()
     if counts["no_images"]:
         print(f"recorded without images: {counts['no_images']}")
