@@ -63,6 +63,18 @@ class Kinematics:
         rotations, origins = self._frames(np.atleast_2d(q))
         return origins[:, -1], quat_from_matrix(rotations[:, -1])
 
+    def tool(self, q: np.ndarray) -> np.ndarray:
+        """(B, n) [rad] -> (B, 3) [m]: the tool centre point alone, carried from the tip to the base at half the price."""
+        cos, sin = np.cos(np.atleast_2d(q)).T, np.sin(np.atleast_2d(q)).T  # (n, B)
+        point = np.empty((3, cos.shape[1]))
+        point[:] = self._tool_shift[:, None]
+        for i in reversed(range(len(cos))):
+            x, y = point[0], point[1]
+            point[0], point[1] = cos[i] * x - sin[i] * y, sin[i] * x + cos[i] * y
+            point = self._turn[i] @ point
+            point += self._shift[i][:, None]
+        return point.T
+
     def jacobian(self, q: np.ndarray) -> np.ndarray:
         """(B, n) -> (B, 6, n): linear [m/rad] above angular [rad/rad], in the base frame."""
         return self._jacobian(*self._frames(np.atleast_2d(q)))

@@ -63,6 +63,19 @@ def tick_dtype(dof: int) -> np.dtype:
     )
 
 
+class TickRow:
+    """One record that is filled again and again: `pack()` with one keyword per field."""
+
+    def __init__(self, dof: int) -> None:
+        self._array = np.zeros(1, tick_dtype(dof))
+        self._row = self._array[0]
+
+    def pack(self, **values: object) -> bytes:
+        for name, value in values.items():
+            self._row[name] = value
+        return self._array.tobytes()
+
+
 class LogWriter:
     """Appends from a thread: the loop only enqueues. `failed` says why writing ended, if it did."""
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from math import inf
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from real.base import Command, Driver, Sample
 from real.chunk import Chunk, Path
 from real.clock import Clock, StepClock
 from real.lifecycle import Event, Lifecycle, Phase
-from real.log import LogWriter, tick_dtype
+from real.log import LogWriter, TickRow
 from real.messages import State
 from real.policy_link import PolicyLink
 from real.safety.commit import Committer, Motion
@@ -64,7 +63,7 @@ class ControlLoop:
         self.width = 0.0
         self._egress = Egress(driver.spec, self.settings.dt)
         self._ingress: IngressLimits | None = None
-        self._record = np.zeros(1, tick_dtype(driver.spec.dof))
+        self._row = TickRow(driver.spec.dof)
         self._nothing = np.full(driver.spec.dof, np.nan)
         self._late: deque[bool] = deque([False] * 10, maxlen=10)
         self._due = 0.0
@@ -174,11 +173,12 @@ class ControlLoop:
         missed = int(lateness / self.settings.dt)
         self._due += (missed + 1) * self.settings.dt
         self.ticks += 1
-        ran, verdicts = Stage.NONE, []
+        ran = 0
+        verdicts: list[Verdict] = []
 
         def hear(stage: Stage, *said: Verdict) -> None:
             nonlocal ran
-            ran |= stage
+            ran |= stage.value
             verdicts.extend(v for v in said if not v.ok)
 
         hear(Stage.TIMING, self._timing(lateness))
@@ -191,7 +191,8 @@ class ControlLoop:
         self._react(verdicts, t)
         setpoint = self._setpoint(t + self.settings.dt)
         shaped, verdict = shape(setpoint, self.limits)
-        hear(Stage.SHAPE, verdict)
+        shaped, fenced = (shaped, PASS) if shaped is None else self.committer.fence.apply(shaped)
+        hear(Stage.SHAPE, verdict, fenced)
         self._react([verdict], t)
         if self.lifecycle.phase != Phase.ACTIVE:
             shaped = None
@@ -204,11 +205,11 @@ class ControlLoop:
             hear(Stage.EGRESS, verdict)
             self._react([verdict], t)
             if verdict.ok:
-                wrote = self._write(Command(t, self.ticks, motion.q, self.width, int(ran)), verdicts, t)
+                wrote = self._write(Command(t, self.ticks, motion.q, self.width, ran), verdicts, t)
         self._settle(t)
         worst = max(verdicts, key=lambda v: v.reaction, default=PASS)
         self._publish(t)
-        self._log_tick(t, lateness, time.perf_counter() - began, fresh, wrote, setpoint, verdicts)
+        self._log_tick(t, lateness, began, fresh, wrote, setpoint, verdicts)
         return worst
 
     def _timing(self, lateness: float) -> Verdict:
@@ -332,23 +333,18 @@ class ControlLoop:
         if self.log is not None:
             self.log.event({"t": event.t, "tick": self.ticks, "from": event.before.name, "to": event.after.name, "why": event.why})
 
-    def _log_tick(self, t: float, lateness: float, compute: float, fresh: bool, wrote: bool, setpoint: Setpoint | None, said: list[Verdict]) -> None:
+    def _log_tick(
+        self, t: float, lateness: float, began: float, fresh: bool, wrote: bool, wanted: Setpoint | None, said: list[Verdict]
+    ) -> None:
         if self.log is None or self.sample is None or self.motion is None:
             return
-        record: Any = self._record[0]
-        path, sample = self._path, self.sample
-        stages = Stage.NONE
-        for verdict in said:
-            stages |= verdict.stage
-        record["t"], record["tick"] = t, self.ticks
-        record["episode"], record["segment"] = self.episode, self._segment
-        record["phase"], record["reaction"] = self.lifecycle.phase, max((v.reaction for v in said), default=Reaction.PASS)
-        record["stages"], record["wrote"], record["fresh"] = int(stages), wrote, fresh
-        record["lateness"], record["compute"] = lateness, compute
-        record["chunk"], record["chunk_age"] = (path.chunk.seq, t - path.chunk.t_obs) if path else (0, 0.0)
-        record["t_device"], record["sample_seq"], record["fault"] = sample.t_device, sample.seq, sample.fault
-        record["q"], record["dq"], record["width"] = sample.q, sample.dq, sample.width
-        record["setpoint"] = setpoint.q if setpoint is not None else self._nothing
-        record["q_wire"], record["v"], record["a"] = self.motion.q, self.motion.v, self.motion.a
-        record["width_wire"] = self.width
-        self.log.tick(self._record.tobytes())
+        s, chunk = self.sample, self._path.chunk if self._path else None
+        row = self._row.pack(
+            t=t, tick=self.ticks, episode=self.episode, segment=self._segment, phase=self.lifecycle.phase,
+            reaction=max((v.reaction for v in said), default=Reaction.PASS), stages=sum({int(v.stage) for v in said}),
+            wrote=wrote, fresh=fresh, lateness=lateness, chunk=chunk.seq if chunk else 0, chunk_age=t - chunk.t_obs if chunk else 0.0,
+            t_device=s.t_device, sample_seq=s.seq, fault=s.fault, q=s.q, dq=s.dq, width=s.width,
+            setpoint=self._nothing if wanted is None else wanted.q, q_wire=self.motion.q, v=self.motion.v, a=self.motion.a,
+            width_wire=self.width, compute=time.perf_counter() - began,
+        )  # fmt: skip
+        self.log.tick(row)

@@ -163,8 +163,8 @@ def main(argv: list[str]) -> int:
         _greet(settings, None, str(error), "")
         return 2
     _greet(settings, model.spec, "", str(getattr(model, "limits", {}).get("hash", "")))
-    rings = [Ring.attach(fd) for fd in (settings.states, settings.chunks, settings.beats)]
-    loop = PolicyLoop(planner, *rings, perception, settings.lockstep)
+    states, chunks, beats = Ring.attach(settings.states), Ring.attach(settings.chunks), Ring.attach(settings.beats)
+    loop = PolicyLoop(planner, states, chunks, beats, perception, settings.lockstep)
     try:
         while os.getppid() == parent:
             pause = loop.step()

@@ -68,12 +68,12 @@ class Session:
         self.operator.reset(seed)
         loop.ready()
         self._ticks(HELD)
-        if loop.lifecycle.phase != Phase.READY:
+        if self._phase() == Phase.FAULT:
             return self._finish(seed, False, loop.ticks)
         loop.start(seed)
         first = loop.ticks
         success = False
-        while loop.lifecycle.phase == Phase.ACTIVE:
+        while self._phase() == Phase.ACTIVE:
             loop.tick()
             elapsed = (loop.ticks - first) * dt
             success = self.operator.done(loop.clock.now(), self.lockstep)
@@ -126,6 +126,9 @@ class Session:
             loop.clear(loop.lifecycle.token)
         elif loop.lifecycle.phase != Phase.CHECKED:
             loop.release()
+
+    def _phase(self) -> Phase:
+        return self.loop.lifecycle.phase
 
     def _ticks(self, seconds: float) -> None:
         for _ in range(round(seconds / self.loop.settings.dt)):

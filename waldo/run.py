@@ -22,7 +22,6 @@ examples:
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -186,7 +185,10 @@ def _figures(rows: list[Episode], found: Audit, killed: bool) -> list[Figure]:
 def _spread(name: str, seconds: np.ndarray) -> list[Figure]:
     if not len(seconds):
         return []
-    return [Figure(f"{name}/{k}", float(np.percentile(seconds, p)) * 1e3, "ms", len(seconds)) for k, p in (("p50", 50), ("p99", 99), ("max", 100))]
+    return [
+        Figure(f"{name}/{k}", float(np.percentile(seconds, p)) * 1e3, "ms", len(seconds))
+        for k, p in (("p50", 50), ("p99", 99), ("max", 100))
+    ]
 
 
 def _report(rows: list[Episode], found: Audit) -> None:

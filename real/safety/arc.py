@@ -7,6 +7,7 @@ its own `position_extrema` is not trusted (known to be wrong for some motions).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -31,6 +32,7 @@ class Arc:
         """When the last joint has played its last piece [s]."""
         return float(self.durations.sum(0).max())
 
+    @cached_property
     def knots(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Position, velocity and acceleration (k + 1, n) at the start, between the pieces and at the end."""
         k, n = self.durations.shape
@@ -55,7 +57,7 @@ class Arc:
 
     def peaks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Largest |velocity|, |acceleration| and |jerk| (n,) over the pieces, exact: a velocity turns where a = 0."""
-        _, v, a = self.knots()
+        _, v, a = self.knots
         start, end, j = a[:-1], a[1:], self.jerks
         crosses = start * end < 0  # then j != 0 and the velocity turns inside the piece
         turn = v[:-1] - np.divide(start * start, 2 * j, out=np.zeros_like(start), where=crosses)
@@ -66,16 +68,11 @@ class Arc:
 
 def cut(arc: Arc, duration: float) -> Arc:
     """The first `duration` [s] of an arc; a shorter one is continued with zero jerk."""
-    ends = np.minimum(np.cumsum(arc.durations, 0), duration)
-    durations = np.diff(ends, axis=0, prepend=0.0)
-    rest = duration - ends[-1:]
-    return Arc(
-        arc.position,
-        arc.velocity,
-        arc.acceleration,
-        np.concatenate([durations, rest]),
-        np.concatenate([arc.jerks, np.zeros_like(rest)]),
-    )
+    ends = np.minimum(arc.durations.cumsum(0), duration)
+    durations = np.concatenate([ends[:1], ends[1:] - ends[:-1], duration - ends[-1:]])
+    played = durations.any(1)
+    jerks = np.concatenate([arc.jerks, np.zeros((1, arc.jerks.shape[1]))])
+    return Arc(arc.position, arc.velocity, arc.acceleration, durations[played], jerks[played])
 
 
 def stop(position: np.ndarray, velocity: np.ndarray, acceleration: np.ndarray, a_max: np.ndarray, j_max: np.ndarray) -> Arc:
@@ -102,7 +99,7 @@ def reach(arc: Arc) -> tuple[np.ndarray, np.ndarray]:
 
     A stop turns back at most once: while the acceleration that it starts with still pushes against its first piece.
     """
-    p, _, _ = arc.knots()
+    p, _, _ = arc.knots
     v, a, j = arc.velocity, arc.acceleration, arc.jerks[0]
     square = a * a - 2 * j * v
     # First root of v + a t + j t^2 / 2 = 0, in the form that does not cancel: 2 v / (-a + sign(-a) sqrt(...)).

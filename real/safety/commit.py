@@ -17,12 +17,14 @@ import ruckig
 
 from real.kinematics import Kinematics
 from real.safety.arc import Arc, cut, reach, stop
+from real.safety.fence import Fence
 from real.safety.limits import INSIDE, MotionLimits, Setpoint
 from real.safety.verdict import PASS, Reaction, Stage, Verdict
 from real.safety.workspace import ToolBound, Workspace
 
 GAIN = 20.0  # [1/s] with which a small distance from the setpoint is closed
 SAMPLES = 15  # instants of a stop at which the tool is looked at
+INSTANTS = np.linspace(0.0, 1.0, SAMPLES)
 SLACK = 3e-4  # [m] by which a path may bulge out of the inner box; without it an arm resting on its face could never leave
 
 
@@ -66,6 +68,7 @@ class Committer:
         self._tool = ToolBound(kinematics)
         shrink = SLACK + self._tool.bulge(limits.v_max, limits.a_max, dt)  # the second term: between two ticks
         self._box = Workspace.of(tuple(workspace.low + shrink), tuple(workspace.high - shrink))
+        self.fence = Fence(kinematics, limits, workspace)
         self._planner = ruckig.Ruckig(n)
         self._profile = ruckig.Trajectory(n)
         self._input = ruckig.InputParameter(n)
@@ -84,7 +87,7 @@ class Committer:
     def inside(self, q: np.ndarray) -> bool:
         """Whether the arm may stand at `q`: joints within their ends, tool in the box."""
         within = bool(((q >= self.limits.q_min) & (q <= self.limits.q_max)).all())
-        return within and bool(self._box.room(self.kinematics.joint_origins(q)[:, -1])[0] >= 0)
+        return within and bool(self._box.room(self.kinematics.tool(q))[0] >= 0)
 
     def step(self, motion: Motion, setpoint: Setpoint | None) -> tuple[Motion, Verdict]:
         """One tick on, towards the setpoint of that tick. Without one the verified stop is followed."""
@@ -129,7 +132,7 @@ class Committer:
     def _verified(self, motion: Motion, arc: Arc) -> Motion | None:
         """The state at the end of the step, if the step and a stop from there stay inside every limit."""
         step_v, step_a, step_j = arc.peaks()
-        p, v, a = arc.knots()
+        p, v, a = arc.knots
         q, dq, ddq = p[-1], v[-1], a[-1]
         brake = stop(q, dq, ddq, self.a_max, self.j_max)
         stop_v, stop_a, _ = brake.peaks()
@@ -151,9 +154,9 @@ class Committer:
     def _tool_inside(self, brake: Arc, v_peak: np.ndarray, a_peak: np.ndarray) -> bool:
         """Whether the tool stays in the box from here to rest; the step that leads here bulges by less than SLACK."""
         length = brake.duration
-        path = brake.at(np.linspace(0.0, length, SAMPLES))[0]
+        path = brake.at(length * INSTANTS)[0]
         bulge = self._tool.bulge(v_peak, a_peak, length / (SAMPLES - 1))
-        room = self._box.room(self.kinematics.joint_origins(path)[:, -1])
+        room = self._box.room(self.kinematics.tool(path))
         return bool((room >= max(0.0, bulge - SLACK)).all())
 
     def _follow(self, motion: Motion) -> Motion:
@@ -162,6 +165,6 @@ class Committer:
         played = motion.braked + self.dt
         if played >= motion.brake.duration:
             zero = np.zeros_like(motion.q)
-            return Motion(motion.brake.knots()[0][-1], zero, zero, motion.brake, played)
+            return Motion(motion.brake.knots[0][-1], zero, zero, motion.brake, played)
         p, v, a = motion.brake.at(np.array([played]))
         return Motion(p[0], v[0], a[0], motion.brake, played)

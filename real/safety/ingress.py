@@ -52,7 +52,9 @@ def ingress(chunk: Chunk, now: float, commanded: np.ndarray, limits: IngressLimi
         return refuse(f"a waypoint lies more than {limits.beyond} rad beyond a joint's end")
     slack = 0.1 * motion.width_max
     if not ((chunk.width >= -slack) & (chunk.width <= motion.width_max + slack)).all():
-        return refuse(f"gripper widths from {chunk.width.min():.4f} to {chunk.width.max():.4f} m; the gripper has 0 to {motion.width_max} m")
+        return refuse(
+            f"gripper widths from {chunk.width.min():.4f} to {chunk.width.max():.4f} m; the gripper has 0 to {motion.width_max} m"
+        )
     if not (np.abs(np.diff(chunk.q, axis=0)) <= limits.speed * motion.v_max * chunk.dt).all():
         return refuse(f"waypoints further apart than {limits.speed} times the speed limit")
     place = min(max((now - chunk.t_obs) / chunk.dt, 0.0), n - 1.0)

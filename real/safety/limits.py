@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 
@@ -27,9 +28,7 @@ class MotionLimits:
     width_speed: float  # [m/s]
 
     @classmethod
-    def of(
-        cls, spec: RobotSpec, speed: float = 1.0, acceleration: float = 1.0, jerk: float = 1.0, margin: float = 0.002
-    ) -> MotionLimits:
+    def of(cls, spec: RobotSpec, speed: float = 1.0, acceleration: float = 1.0, jerk: float = 1.0, margin: float = 0.002) -> MotionLimits:
         """Shares in (0, 1] of the robot's limits; `margin` [rad] is kept from each end of a joint.
 
         Raises RobotError for a share outside (0, 1] or a margin that leaves a joint no room.
@@ -62,8 +61,8 @@ class Setpoint:
 
 
 def is_finite(setpoint: Setpoint) -> bool:
-    values = np.concatenate([setpoint.q, setpoint.v, setpoint.a, [setpoint.width]])
-    return bool(np.isfinite(values).all())
+    arrays = (setpoint.q, setpoint.v, setpoint.a)
+    return isfinite(setpoint.width) and all(bool(np.isfinite(array).all()) for array in arrays)
 
 
 def shape(setpoint: Setpoint | None, limits: MotionLimits) -> tuple[Setpoint | None, Verdict]:
@@ -76,13 +75,15 @@ def shape(setpoint: Setpoint | None, limits: MotionLimits) -> tuple[Setpoint | N
         return None, PASS
     if not is_finite(setpoint):
         return None, Verdict(Stage.SHAPE, Reaction.STOP, "the setpoint is not finite")
-    q = np.clip(setpoint.q, limits.q_min, limits.q_max)
+    q = np.minimum(np.maximum(setpoint.q, limits.q_min), limits.q_max)
     moved = q != setpoint.q
-    a = np.where(moved, 0.0, np.clip(setpoint.a, -0.9 * limits.a_max, 0.9 * limits.a_max))
+    top = 0.9 * limits.a_max
+    a = np.minimum(np.maximum(setpoint.a, -top), top)
     room = 0.95 * limits.v_max - a * a / (2 * limits.j_max)
-    a = np.where(room > 0, a, 0.0)
-    room = np.where(room > 0, room, 0.95 * limits.v_max)
-    v = np.where(moved, 0.0, np.clip(setpoint.v, -room, room))
+    if moved.any() or not (room > 0).all():
+        a = np.where(moved | ~(room > 0), 0.0, a)
+        room = np.where(moved, 0.0, 0.95 * limits.v_max - a * a / (2 * limits.j_max))
+    v = np.minimum(np.maximum(setpoint.v, -room), room)
     width = min(max(setpoint.width, 0.0), limits.width_max)
     shaped = Setpoint(q, v, a, width)
     if moved.any() or width != setpoint.width or (np.abs(setpoint.v) > limits.v_max).any():
