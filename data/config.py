@@ -68,14 +68,16 @@ def build(node: DictConfig | Mapping[str, Any], *args: Any, trusted: tuple[str, 
     node      options plus `_target_`
     args, context   what the caller adds: passed after `config` to a class, bound beside the options to a function
     """
-    options = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else dict(node)
-    if not isinstance(options, dict) or "_target_" not in options:
+    raw: Any = OmegaConf.to_container(node, resolve=True) if isinstance(node, DictConfig) else dict(node)
+    options: dict[str, Any] = {str(key): value for key, value in raw.items()}
+    if "_target_" not in options:
         raise ConfigError(f"a config needs `_target_`, the dotted path of a class; found keys: {', '.join(map(str, options))}")
     target = options.pop("_target_")
     found = locate(target, trusted)
-    schema = getattr(found, "Config", None)
+    schema: Any = getattr(found, "Config", None)
     if inspect.isclass(found) and schema is not None:
-        return found(typed(schema, options, target), *args, **context)
+        make: Any = found
+        return make(typed(schema, options, target), *args, **context)
     allowed = [p for p in inspect.signature(found).parameters if p not in context]
     for key in options:
         if key not in allowed:

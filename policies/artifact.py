@@ -100,7 +100,9 @@ class Artifact:
         cond = self._encoder.run(None, inputs)[0].repeat(num_samples, 0)
         shape = (num_samples, self.spec.horizon, self._action_dim)
         if self._sampler["kind"] == "regression":
-            x = self._denoise.run(None, {"x": np.zeros((len(cond), *shape[1:]), np.float32), "t": np.zeros(len(cond), np.float32), "cond": cond})[0]
+            x = self._denoise.run(
+                None, {"x": np.zeros((len(cond), *shape[1:]), np.float32), "t": np.zeros(len(cond), np.float32), "cond": cond}
+            )[0]
         else:
             x = normal(seeds, shape).reshape(-1, *shape[1:])
             steps = self._sampler["steps"]

@@ -1,10 +1,10 @@
 """Write the artefact: everything a robot needs from a policy and its critic, and nothing that needs torch.
 
-    encoder.onnx   observations in network space -> condition
-    denoise.onnx   x_t, t, condition -> velocity (flow), or the chunk itself (regression)
-    critic.onnx    observations, chunks -> ensemble of values (steered policies)
-    artifact.json  how to sample, how to steer, limits, provenance, sha256 of every file
-    spec.json, stats.npz, MODEL_CARD.md
+encoder.onnx   observations in network space -> condition
+denoise.onnx   x_t, t, condition -> velocity (flow), or the chunk itself (regression)
+critic.onnx    observations, chunks -> ensemble of values (steered policies)
+artifact.json  how to sample, how to steer, limits, provenance, sha256 of every file
+spec.json, stats.npz, MODEL_CARD.md
 """
 
 from __future__ import annotations

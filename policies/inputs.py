@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +33,8 @@ class DataConfig:
 def open_dataset(config: DataConfig) -> Dataset:
     """Raises DatasetError saying where it was looked for and how to make it."""
     if config.importer:
-        return locate(config.importer)(None, Path("datasets") / config.path)
+        imported: Dataset = locate(config.importer)(None, Path("datasets") / config.path)
+        return imported
     return Dataset.open(config.path)
 
 
@@ -50,7 +53,7 @@ def offered_spec(dataset: Dataset, config: DataConfig) -> PolicySpec:
     return PolicySpec(config.task, dataset.robot_type, features, order, float(dataset.fps))
 
 
-def _feature(name: str, entry: dict) -> Feature:  # type: ignore[type-arg]
+def _feature(name: str, entry: Mapping[str, Any]) -> Feature:
     if entry["dtype"] in ("video", "image"):
         return Feature(name, tuple(entry["shape"]), "uint8")
     parts = {key: tuple(entry.get(key) or ()) for key in ("names", "units", "quaternions", "angles")}
@@ -90,8 +93,8 @@ class Inputs:
         self.normalizer = Normalizer.fit(self.spec, {name: values[frames] for name, values in table.items()})
         self._fit(table)
 
-    def _fit(self, table: dict[str, np.ndarray] | object) -> None:
-        self.columns = {name: self.normalizer.encode(name, values) for name, values in dict(table).items()}  # type: ignore[call-overload]
+    def _fit(self, table: Mapping[str, np.ndarray]) -> None:
+        self.columns = {name: self.normalizer.encode(name, values) for name, values in table.items()}
         for feature in self.spec.observations:
             if feature.is_image:
                 self.columns[feature.name] = self.dataset.images(feature.name)

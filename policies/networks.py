@@ -135,16 +135,21 @@ class ChunkUNet(nn.Module):
     def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         c = self.condition(torch.cat([cond, self.time(t)], -1))
         skips = []
-        for level, (first, second) in enumerate(self.down):  # type: ignore[misc]
-            x = second(first(x, c), c)
+        for level, pair in enumerate(self.down):
+            x = self._pair(pair, x, c)
             if level < len(self.pool):
                 skips.append(x)
                 x = self.pool[level](x)
         x = self.mid(x, c)
-        for first, second in self.up:  # type: ignore[misc]
-            x = torch.cat([x.repeat_interleave(2, 1), skips.pop()], -1)
-            x = second(first(x, c), c)
+        for pair in self.up:
+            x = self._pair(pair, torch.cat([x.repeat_interleave(2, 1), skips.pop()], -1), c)
         return self.output(x)
+
+    @staticmethod
+    def _pair(pair: nn.Module, x: Tensor, cond: Tensor) -> Tensor:
+        for block in pair.children():
+            x = block(x, cond)
+        return x
 
 
 def mlp(sizes: list[int], norm: bool = False) -> nn.Sequential:

@@ -150,7 +150,11 @@ def train(
 
 
 def _evaluate(
-    module: SpecModule, params: dict[str, Any], average: dict[str, Tensor], evaluate: Callable[[SpecModule, int], dict[str, float]], step: int
+    module: SpecModule,
+    params: dict[str, Any],
+    average: dict[str, Tensor],
+    evaluate: Callable[[SpecModule, int], dict[str, float]],
+    step: int,
 ) -> dict[str, float]:
     """Run `evaluate` on the averaged weights, then put the raw ones back."""
     raw = {name: p.detach().clone() for name, p in params.items()}

@@ -53,20 +53,22 @@ def collect(
         cameras, missing = {}, str(error)
     seen = tuple(f for f in env.spec.observations if not f.is_image or f.name in cameras)
     spec = dataclasses.replace(env.spec, observations=seen).to_json()
-    counts = {"episodes": 0, "success": 0, "frames": 0, "no_images": missing}
+    counts: dict[str, Any] = {"episodes": 0, "success": 0, "frames": 0, "no_images": missing}
     features = features_of(env.spec)
-    with Recorder(root, env.spec.rate_hz, features, env.robot.name, cameras, overwrite, provenance={**provenance, "spec": spec}) as recorder:
+    with Recorder(
+        root, env.spec.rate_hz, features, env.robot.name, cameras, overwrite, provenance={**provenance, "spec": spec}
+    ) as recorder:
         already = recorder.committed
         with tqdm(total=len(seeds), initial=already, desc="collect", unit="episode") as bar:
             for start in range(already, len(seeds), env.num_envs):
                 group = seeds[start : start + env.num_envs]
                 flags = [int((start + i + 1) * sloppy) > int((start + i) * sloppy) for i in range(len(group))]
                 for arrays, states in _demonstrate(env, expert, group, flags):
-                    images = {
+                    pictures = {
                         name: np.stack([env.physics.show(state, name.rpartition(".")[2], size) for state in states])
                         for name, size in cameras.items()
                     }
-                    recorder.add_episode(arrays, env.task.instruction, images)
+                    recorder.add_episode(arrays, env.task.instruction, pictures)
                     counts["episodes"] += 1
                     counts["success"] += int(arrays["next.success"].any())
                     counts["frames"] += len(states)
@@ -102,7 +104,12 @@ def _demonstrate(env: ArmVecEnv, expert: str, seeds: np.ndarray, sloppy: list[bo
         obs, reward, terminated, truncated, info = env.step(action, active)
         for i in running:
             vectors = {name: values[i].copy() for name, values in before.items() if not name.startswith("observation.images.")}
-            signals = {"next.reward": reward[i], "next.success": info["success"][i], "next.terminated": terminated[i], "next.truncated": truncated[i]}
+            signals = {
+                "next.reward": reward[i],
+                "next.success": info["success"][i],
+                "next.terminated": terminated[i],
+                "next.truncated": truncated[i],
+            }
             rows[i].append({**vectors, "action": action[i].copy(), **signals})
             states[i].append(drawn[i])
         active &= ~(terminated | truncated)

@@ -158,7 +158,7 @@ class ArmVecEnv:
         self.physics.close()
 
 
-class ArmEnv(gymnasium.Env):  # type: ignore[type-arg]
+class ArmEnv(gymnasium.Env):
     """One episode of an ArmVecEnv with Gymnasium's own interface."""
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012  Gymnasium's convention
@@ -169,7 +169,9 @@ class ArmEnv(gymnasium.Env):  # type: ignore[type-arg]
         box = {f.name: f.shape for f in self.vec.spec.observations if config.images or not f.is_image}
         self.observation_space = gymnasium.spaces.Dict(
             {
-                name: gymnasium.spaces.Box(0, 255, shape, np.uint8) if len(shape) == 3 else gymnasium.spaces.Box(-np.inf, np.inf, shape, np.float32)
+                name: gymnasium.spaces.Box(0, 255, shape, np.uint8)
+                if len(shape) == 3
+                else gymnasium.spaces.Box(-np.inf, np.inf, shape, np.float32)
                 for name, shape in box.items()
             }
         )
@@ -185,7 +187,7 @@ class ArmEnv(gymnasium.Env):  # type: ignore[type-arg]
         row = {k: v[0] for k, v in obs.items()}
         return row, float(reward[0]), bool(terminated[0]), bool(truncated[0]), {"success": bool(info["success"][0])}
 
-    def render(self) -> np.ndarray:  # type: ignore[override]
+    def render(self) -> np.ndarray:
         return self.vec.render()[0]
 
     def close(self) -> None:

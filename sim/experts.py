@@ -81,7 +81,7 @@ class PickPlaceExpert:
             yield from self._wait(self.rng.uniform(0.15, 0.6))
         start, start_yaw = self.position.copy(), self.yaw
         yaw = start_yaw if yaw is None else yaw
-        duration = max(np.linalg.norm(target - start) / (self.speed * slower), abs(yaw - start_yaw) / 1.6, 0.25)
+        duration = max(float(np.linalg.norm(target - start)) / (self.speed * slower), abs(yaw - start_yaw) / 1.6, 0.25)
         steps = int(np.ceil(duration * self.rate))
         for i in range(1, steps + 1):
             s = i / steps

@@ -27,7 +27,9 @@ class GymConfig:
     rate_hz: float = 10.0
     max_steps: int = 300
     kwargs: dict[str, Any] = field(default_factory=dict)  # passed to gymnasium.make
-    observations: dict[str, Any] = field(default_factory=dict)  # name -> {key, start, stop, names, units, angles} or {key, shape}; key "" = the whole
+    observations: dict[str, Any] = field(
+        default_factory=dict
+    )  # name -> {key, start, stop, names, units, angles} or {key, shape}; key "" = the whole
     action_names: list[str] = field(default_factory=list)
     action_unit: str = "1"
     success_key: str = "is_success"  # in info

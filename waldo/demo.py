@@ -81,14 +81,17 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
         "steered": (flow, critic, "steer=best_of_n"),
     }
     chosen_on = {
-        name: steps.run(f"select_{name}", "evaluate", *policies[name], f"episodes={cfg.selection}", f"seed={SELECTION}", "videos=0")["success"]
+        name: steps.run(f"select_{name}", "evaluate", *policies[name], f"episodes={cfg.selection}", f"seed={SELECTION}", "videos=0")[
+            "success"
+        ]
         for name in ("flow", "steered")
     }
     chosen = max(chosen_on, key=lambda name: (chosen_on[name].value, name == "flow"))
     held_out = (f"episodes={cfg.episodes}", f"seed={HELD_OUT}")
     figures = {name: steps.run(f"evaluate_{name}", "evaluate", *policies[name], *held_out, videos)["success"] for name in POLICIES}
     other = {
-        name: steps.run(f"other_cube_{name}", "evaluate", *policies[name], *held_out, OTHER_CUBE, "videos=0")["success"] for name in ("bc", chosen)
+        name: steps.run(f"other_cube_{name}", "evaluate", *policies[name], *held_out, OTHER_CUBE, "videos=0")["success"]
+        for name in ("bc", chosen)
     }
     extra: dict[str, Figure] = {}
     if cfg.few:
@@ -96,7 +99,9 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
         extra["few"] = steps.run("evaluate_few", "evaluate", f"checkpoint={out}/few/checkpoint", *held_out, "videos=0")["success"]
     if cfg.image_steps and images:
         seen = "data.observations=[observation.state,observation.images.front,observation.images.wrist]"
-        steps.run("image", "train", "policy=flow_mlp", "policy.noise_draws=4", data, seen, f"train.steps={cfg.image_steps}", "train.batch_size=64")
+        steps.run(
+            "image", "train", "policy=flow_mlp", "policy.noise_draws=4", data, seen, f"train.steps={cfg.image_steps}", "train.batch_size=64"
+        )
         extra["image"] = steps.run(
             "evaluate_image", "evaluate", f"checkpoint={out}/image/checkpoint", "episodes=20", f"seed={HELD_OUT}", "videos=2"
         )["success"]

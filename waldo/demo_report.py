@@ -22,7 +22,13 @@ LABELS = {
 
 
 def write_report(
-    out: Path, chosen: str, chosen_on: dict[str, Figure], results: list[Figure], arm: dict[str, Figure], seconds: dict[str, float], images: bool
+    out: Path,
+    chosen: str,
+    chosen_on: dict[str, Figure],
+    results: list[Figure],
+    arm: dict[str, Figure],
+    seconds: dict[str, float],
+    images: bool,
 ) -> Path:
     """Write `out/report.html` and return its path."""
     by_name = {figure.name: figure for figure in results}
@@ -79,7 +85,7 @@ def _path(report: Report, out: Path, by_name: dict[str, Figure], chosen: str) ->
     if "success/arm" in by_name:
         arm = by_name["success/arm"]
         notes |= {"control loop": "500 Hz, checked", "arm": f"{round(arm.value * (arm.n or 0))} of {arm.n} episodes"}
-    report.path({k: v for k, v in notes.items()}, f"The way that this run took. Exported: {LABELS[chosen]}.")
+    report.path(notes, f"The way that this run took. Exported: {LABELS[chosen]}.")
 
 
 def _success(report: Report, out: Path, by_name: dict[str, Figure], chosen: str, chosen_on: dict[str, Figure]) -> None:

@@ -32,6 +32,8 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     critic = build(cfg.critic, spec, policy.normalizer)
     transitions = inputs.transitions(critic.config.gamma)
     origin = {**provenance.collect(seed=cfg.seed), "dataset": inputs.dataset.content_hash}
-    train(critic, transitions.batch, len(transitions), typed(TrainConfig, cfg.train, "train"), out, cfg.seed, origin, label=f"train {cfg.out}")
+    train(
+        critic, transitions.batch, len(transitions), typed(TrainConfig, cfg.train, "train"), out, cfg.seed, origin, label=f"train {cfg.out}"
+    )
     print(f"next: waldo evaluate checkpoint={cfg.checkpoint} critic={out}/checkpoint steer=best_of_n")
     return [Figure("transitions", float(len(transitions)))]

@@ -78,7 +78,11 @@ class IQLCritic(SpecModule):
         q_loss = (q - goal).square().mean()
         loss = v_loss + q_loss
         info = {"loss": float(loss.detach()), "q_loss": float(q_loss.detach()), "v_loss": float(v_loss.detach())}
-        return loss, info | {"q": float(q.detach().mean()), "v": float(v.detach().mean()), "doubt": float(q.detach().std(0, correction=0).mean())}
+        return loss, info | {
+            "q": float(q.detach().mean()),
+            "v": float(v.detach().mean()),
+            "doubt": float(q.detach().std(0, correction=0).mean()),
+        }
 
     @torch.no_grad()
     def after_step(self) -> None:

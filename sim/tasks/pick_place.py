@@ -72,10 +72,7 @@ class PickPlace:
         """Place the objects of the given rows, one generator per row."""
         c = self.config
         draws = np.array(
-            [
-                [r.uniform(*c.cube_x), r.uniform(*c.cube_y), r.uniform(-c.cube_yaw, c.cube_yaw), r.uniform(*c.bin_x), r.uniform(*c.bin_y)]
-                for r in rngs
-            ]
+            [[r.uniform(low, high) for low, high in (c.cube_x, c.cube_y, (-c.cube_yaw, c.cube_yaw), c.bin_x, c.bin_y)] for r in rngs]
         )
         height = np.full((len(rows), 1), c.cube_half)
         physics.set_body("cube", np.concatenate([draws[:, :2], height], 1), quat_about_z(draws[:, 2]), rows)

@@ -89,5 +89,7 @@ def measure(cfg: DictConfig) -> Measurement:
     many.close()
     one.close()
     return Measurement(
-        Figure(f"batched, {BATCH} at once", whole[0], "steps/s", whole[1]), Figure("one at a time", single[0], "steps/s", single[1]), others=others
+        Figure(f"batched, {BATCH} at once", whole[0], "steps/s", whole[1]),
+        Figure("one at a time", single[0], "steps/s", single[1]),
+        others=others,
     )
