@@ -30,15 +30,21 @@ def locate(target: str, trusted: tuple[str, ...] | None = None) -> Any:
             f"{target} is not built from a file that came with a checkpoint; allowed packages: {', '.join(trusted)}. "
             f"If you trust that code, say trust={package}"
         )
-    module_name, _, name = target.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module_name), name)
-    except ModuleNotFoundError as error:
-        if error.name and not module_name.startswith(error.name):
-            raise ConfigError(f"{target} needs the package {error.name!r}, which is not installed") from error
-        raise ConfigError(f"_target_ {target!r}: there is no module {module_name!r}") from error
-    except (AttributeError, ValueError) as error:
-        raise ConfigError(f"_target_ {target!r}: the module {module_name!r} has no {name!r}") from error
+    parts = target.split(".")
+    for cut in range(len(parts) - 1, 0, -1):  # a.b.Class.method: the longest prefix that is a module
+        module_name, names = ".".join(parts[:cut]), parts[cut:]
+        try:
+            found: Any = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name and not f"{module_name}.".startswith(f"{error.name}."):
+                raise ConfigError(f"{target} needs the package {error.name!r}, which is not installed") from error
+            continue
+        for name in names:
+            found = getattr(found, name, None)
+            if found is None:
+                raise ConfigError(f"_target_ {target!r}: {module_name} has no {'.'.join(names)}")
+        return found
+    raise ConfigError(f"_target_ {target!r}: there is no such module")
 
 
 def typed(schema: type, options: Mapping[str, Any], where: str) -> Any:

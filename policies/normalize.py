@@ -82,14 +82,20 @@ class Normalizer:
         return np.concatenate(pieces, -1).astype(np.float32)
 
     def decode_action(self, values: np.ndarray) -> np.ndarray:
-        """(..., A') in network space -> (..., A) float32 in SI units, rotations made orthonormal again."""
+        """(..., A') in network space -> (..., A) float32 in SI units, rotations made orthonormal again.
+
+        Scaled elements are held inside the range of the demonstrations: a sampler's noise must not ask for what nobody did.
+        """
         pieces, start = [], 0
         for part, kind in self._parts["action"]:
             width = _WIDTH.get(kind, part.stop - part.start)
             piece = values[..., start : start + width]
             start += width
-            scaled = kind == "scaled"
-            pieces.append(piece * self._scale["action"][part] + self._center["action"][part] if scaled else quat_from_sixd(piece))
+            if kind == "scaled":
+                low, high = (end[part] for end in self.ranges["action"])
+                pieces.append(np.clip(piece * self._scale["action"][part] + self._center["action"][part], low, high))
+            else:
+                pieces.append(quat_from_sixd(piece))
         return np.concatenate(pieces, -1).astype(np.float32)
 
     def dim(self, name: str) -> int:

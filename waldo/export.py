@@ -82,5 +82,7 @@ def parity(sampler: Any, artefact: Artifact, calls: int = 20) -> tuple[float, fl
             chunks.append(one.sample(obs, 1, seeds))
             spent[j] += time.perf_counter() - start if i else 0.0
         scale = np.maximum(high - low, 1e-3)
+        for q in base.spec.action.quaternions:
+            scale[q : q + 4] = 1.0
         worst = max(worst, float(np.max(np.abs(chunks[0] - chunks[1]) / scale)))
     return worst, 1e3 * spent[0] / (calls - 1), 1e3 * spent[1] / (calls - 1)
