@@ -43,6 +43,9 @@ def locate(target: str, trusted: tuple[str, ...] | None = None) -> Any:
             found = getattr(found, name, None)
             if found is None:
                 raise ConfigError(f"_target_ {target!r}: {module_name} has no {'.'.join(names)}")
+        home = str(getattr(found, "__module__", "")).split(".")[0]
+        if trusted is not None and home not in trusted:  # policies.train.os.system is not ours because we import os
+            raise ConfigError(f"_target_ {target!r} is borrowed from elsewhere; allowed packages: {', '.join(trusted)}")
         return found
     raise ConfigError(f"_target_ {target!r}: there is no such module")
 

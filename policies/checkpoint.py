@@ -6,6 +6,7 @@ It is written beside its place and renamed into it, so that an interrupted save 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import os
 import shutil
@@ -18,9 +19,10 @@ import safetensors.torch
 import torch
 from omegaconf import OmegaConf
 from safetensors import SafetensorError
+from yaml import YAMLError  # type: ignore[import-untyped]
 
-from data.config import build
-from data.errors import CheckpointError
+from data.config import build, locate
+from data.errors import CheckpointError, WaldoError
 from data.spec import PolicySpec
 from policies.module import SpecModule
 from policies.normalize import Normalizer
@@ -72,7 +74,7 @@ def recover(folder: Path) -> None:
 def load(folder: Path, trust: str = "", device: str = "cpu") -> Any:
     """The module saved in `folder`, in evaluation mode. Only `policies.*` is built, and the package named by `trust`.
 
-    Raises CheckpointError if the folder is missing, incomplete or damaged.
+    Raises CheckpointError if the folder is missing, incomplete or damaged, ConfigError for a class that is not trusted.
     """
     folder = Path(folder)
     recover(folder)
@@ -85,12 +87,30 @@ def load(folder: Path, trust: str = "", device: str = "cpu") -> Any:
     try:
         spec = PolicySpec.from_json((folder / FILES[2]).read_text())
         normalizer = Normalizer.from_state(spec, safetensors.numpy.load_file(folder / FILES[3]))
-        node = OmegaConf.load(folder / FILES[1])
-        module = build(node, spec, normalizer, trusted=("policies", trust) if trust else ("policies",))  # type: ignore[arg-type]
+        node = _node(folder / FILES[1])
+        trusted = ("policies", trust) if trust else ("policies",)
+        found = locate(node["_target_"], trusted)
+        if not (inspect.isclass(found) and issubclass(found, SpecModule)):
+            raise CheckpointError(f"{node['_target_']} is not a policy or a critic")
+        module = build(node, spec, normalizer, trusted=trusted)
         module.load_state_dict(safetensors.torch.load_file(folder / FILES[0]))
-    except (SafetensorError, OSError, RuntimeError, KeyError) as error:
+    except WaldoError as error:
+        raise type(error)(f"{folder}: {error}") from error
+    except (SafetensorError, OSError, RuntimeError, KeyError, ValueError) as error:
         raise CheckpointError(f"{folder} is damaged: {str(error).splitlines()[0]}") from error
     return module.eval().to(device)
+
+
+def _node(path: Path) -> dict[str, Any]:
+    """The options in config.yaml. Raises CheckpointError for what `save` never writes, references to elsewhere included."""
+    text = path.read_text()
+    try:
+        node = OmegaConf.to_container(OmegaConf.create(text))
+    except YAMLError as error:
+        raise CheckpointError(f"{path.name} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(node, dict) or not isinstance(node.get("_target_"), str) or "${" in text:
+        raise CheckpointError(f"{path.name} needs `_target_`, the dotted path of a class, and plain options without references")
+    return {str(key): value for key, value in node.items()}
 
 
 def provenance(folder: Path) -> dict[str, Any]:
