@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from tqdm import tqdm
 
@@ -46,7 +48,12 @@ class TrainConfig:
 
 
 def pick_device(name: str) -> str:
-    """auto takes CUDA, then MPS, then the CPU."""
+    """auto takes CUDA, then MPS, then the CPU. Raises ConfigError for a device that is not there."""
+    available = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name not in available:
+        raise ConfigError(f"device={name!r} is unknown; allowed: {', '.join(sorted(available))}")
+    if not available[name]:
+        raise ConfigError(f"device={name!r} is not available here; auto takes what there is")
     if name != "auto":
         return name
     if torch.cuda.is_available():
@@ -120,6 +127,7 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(list(params.values()), config.grad_clip)
+            _require_finite({"loss": info["loss"], "gradient": float(norm)}, step + 1, out)
             optimizer.step()
             after = getattr(module, "after_step", None)
             if after is not None:
@@ -132,8 +140,6 @@ def train(
             if done % config.log_every == 0 or done == config.steps:
                 row = {**info, "grad_norm": float(norm), "lr": learning_rate(step, config)}
                 bar.set_postfix(loss=f"{info['loss']:.4f}", refresh=False)
-                if not math.isfinite(info["loss"]):
-                    raise CheckpointError(f"the loss became {info['loss']} at step {done}; the last good checkpoint is kept in {out}")
             if done % config.save_every == 0 or done == config.steps:
                 _save(out, module, params, average, optimizer, done, seed, provenance, config)
             if evaluate is not None and config.evaluate_every and (done % config.evaluate_every == 0 or done == config.steps):
@@ -147,6 +153,13 @@ def train(
             p.copy_(average[name])
     module.eval()
     return out / "checkpoint"
+
+
+def _require_finite(values: dict[str, float], step: int, out: Path) -> None:
+    """At every step, before the weights move: what is saved stays good."""
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise CheckpointError(f"the {name} became {value} at step {step}; a checkpoint from before, if there was one, is kept in {out}")
 
 
 def _evaluate(
@@ -194,6 +207,8 @@ def _save(
     state |= {f"frozen/{name}": value for name, value in module.state_dict().items() if name not in params}
     fresh = out / "train_state.safetensors.new"
     safetensors.torch.save_file({k: v.cpu().contiguous().clone() for k, v in state.items()}, fresh)
+    with fresh.open("rb") as file:
+        os.fsync(file.fileno())
     fresh.replace(out / "train_state.safetensors")
 
 
@@ -210,7 +225,10 @@ def _restore(
     path = out / "train_state.safetensors"
     if not path.exists():
         return 0
-    state = safetensors.torch.load_file(path)
+    try:
+        state = safetensors.torch.load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is damaged ({error}): choose another `out` or delete it") from error
     step, saved_seed = (int(x) for x in state["step"])
     names = {key.removeprefix("raw/") for key in state if key.startswith("raw/")}
     if saved_seed != seed or names != set(params) or any(state[f"raw/{n}"].shape != p.shape for n, p in params.items()):
