@@ -21,6 +21,7 @@ FORMAT = 1
 MANIFEST = "artifact.json"
 SAMPLERS = ("flow", "regression")
 RULES = ("none", "best_of_n")
+REQUIRED = ("encoder.onnx", "denoise.onnx", "spec.json", "stats.npz")
 
 
 class Artifact:
@@ -56,7 +57,11 @@ class Artifact:
             raise CheckpointError(f"there is no artefact at {folder}: {MANIFEST} is missing; `waldo export` writes one")
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
-            hashes, kind, rule = manifest["sha256"], manifest["sampler"]["kind"], manifest["steer"]["rule"]
+            hashes, kind, rule = dict(manifest["sha256"]), manifest["sampler"]["kind"], manifest["steer"]["rule"]
+            if manifest["sampler"]["steps"] < 1 or (rule == "best_of_n" and manifest["steer"]["num_samples"] < 1):
+                raise ValueError("steps and num_samples must be at least 1")
+            for key in ("limits", "provenance"):
+                dict(manifest[key])
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{folder / MANIFEST} is damaged: {error}") from error
         if manifest.get("format") != FORMAT or kind not in SAMPLERS or rule not in RULES:
@@ -64,6 +69,9 @@ class Artifact:
                 f"{folder} has format {manifest.get('format')}, sampler {kind!r}, steering {rule!r}; this version reads format {FORMAT}, "
                 f"samplers {', '.join(SAMPLERS)}, steering {', '.join(RULES)}"
             )
+        for name in (*REQUIRED, *(("critic.onnx",) if rule != "none" else ())):
+            if name not in hashes:
+                raise CheckpointError(f"{folder / MANIFEST} lists no sha256 of {name}")
         for name, expected in hashes.items():
             path = folder / name
             if not path.is_file():

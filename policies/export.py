@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from data.errors import ConfigError
 from policies.artifact import FORMAT, MANIFEST
+from policies.base import Critic
 from policies.checkpoint import replace_folder
 from policies.imitation.bc import BCPolicy
 from policies.imitation.flow import FlowPolicy
@@ -69,7 +70,7 @@ def export(
 
     limits   of the robot the policy was made for, as plain numbers
     figures  what was measured, for the model card
-    Raises ConfigError for a policy that has no export yet.
+    Raises ConfigError for a policy that has no export yet, and for a critic that was learned for another policy.
     """
     steer: dict[str, Any] = {"rule": "none"}
     critic = None
@@ -83,6 +84,8 @@ def export(
         sampler = {"kind": "regression", "steps": 1}
     else:
         raise ConfigError(f"{type(base).__name__} cannot be exported; allowed: FlowPolicy, BCPolicy, and these steered by BestOfN")
+    if critic is not None and not _sees_the_same(base, critic):
+        raise ConfigError(f"{type(critic).__name__} was not learned for this policy: its observations or their normalisation differ")
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = folder.with_name(folder.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -118,6 +121,14 @@ def export(
     (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
     replace_folder(fresh, folder)
     return folder
+
+
+def _sees_the_same(policy: SpecModule, critic: Critic) -> bool:
+    """Whether one encoding of an observation and of a chunk serves both, as it does in the artefact."""
+    if not isinstance(critic, SpecModule):
+        return False
+    mine, other = policy.normalizer.state(), critic.normalizer.state()
+    return policy.spec.observations == critic.spec.observations and all(np.array_equal(mine[name], other[name]) for name in mine)
 
 
 def _onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outputs: list[str], path: Path, batch_axis: int = 0) -> None:

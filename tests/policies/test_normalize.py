@@ -64,6 +64,15 @@ def test_whatever_the_network_says_is_decoded_to_a_unit_quaternion():
     np.testing.assert_allclose(np.linalg.norm(n.decode_action(noise)[..., 3:7], axis=-1), 1, atol=1e-6)
 
 
+def test_actions_stay_inside_what_was_demonstrated():
+    n = make_normalizer(make_spec())
+    noise = np.random.default_rng(0).normal(0, 5, size=(200, n.dim("action")))
+    low, high = n.ranges["action"]
+    actions = n.decode_action(noise)[:, [0, 1, 2, 7]]
+    np.testing.assert_allclose(actions.min(0), low[[0, 1, 2, 7]], rtol=1e-6)
+    np.testing.assert_allclose(actions.max(0), high[[0, 1, 2, 7]], rtol=1e-6)
+
+
 def test_images_pass_untouched():
     spec = make_spec(camera=True)
     image = make_obs(spec, 2)[CAMERA.name]
