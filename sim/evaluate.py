@@ -27,7 +27,11 @@ def evaluate(
         done = log.done_seeds()
         todo = [seed for seed in wanted if seed not in done]
         with tqdm(total=len(wanted), initial=len(wanted) - len(todo), desc=label, unit="episode") as bar:
-            for result in rollout(env, sampler, todo, film=wanted[:videos], camera=camera):
+
+            def show(running: int) -> None:
+                bar.set_postfix(running=running)
+
+            for result in rollout(env, sampler, todo, film=wanted[:videos], camera=camera, on_step=show):
                 if result.frames:
                     name = f"seed_{result.seed}_{'success' if result.success else 'failure'}.mp4"
                     (out / "videos").mkdir(exist_ok=True)

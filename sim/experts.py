@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.rotations import matrix_from_quat, multiply, quat_about_z
-from sim.tasks.pick_place import POST_X
+from sim.tasks.pick_place import WALL_X
 
 Script = Generator[np.ndarray, None, None]
 _DOWN = np.array([0.0, 1.0, 0.0, 0.0])  # the tool's z axis points at the table
@@ -32,7 +32,7 @@ class Style:
 
 CLEAN = Style(speed=0.32, tremor=0.0015, aim=0.003, pause=0.12, correct=0.2)
 SLOPPY = Style(speed=0.26, tremor=0.004, aim=0.007, pause=0.3, correct=0.4)
-FAULTS = ("none", "none", "miss", "drop", "beside", "post")  # what goes wrong for a sloppy one, equally likely
+FAULTS = ("none", "none", "miss", "drop", "beside", "wall")  # what goes wrong for a sloppy one, equally likely
 
 
 class PickPlaceExpert:
@@ -128,8 +128,10 @@ class PickPlaceExpert:
         yaw = self.cube_yaw
         self.width = OPEN
         hover = self.cube + [0, 0, r.uniform(0.09, 0.13)]
-        if r.random() < self.style.correct:
-            yield from self._move(hover + [*r.normal(0, 0.02, 2), 0.02], yaw)
+        first = r.normal(0, 0.02, 2) if r.random() < self.style.correct else r.normal(0, 0.004, 2)
+        above = self.cube + [*first, r.uniform(0.2, 0.26)]  # over the wall's corner, then down
+        if self.position[2] > above[2]:
+            yield from self._pass([above, hover + [*first, 0]], yaw)
         yield from self._move(hover + [*r.normal(0, 0.004, 2), 0], yaw)
         offset = np.array([*r.normal(0, self.style.aim, 2), r.normal(0, 0.002)])
         if miss:
@@ -140,18 +142,18 @@ class PickPlaceExpert:
         self.width = SHUT
         yield from self._wait(r.uniform(0.7, 0.9))
         lift = self.position + [0, 0, r.uniform(0.12, 0.17)]
-        yield from self._move(lift, 0.5 * yaw, slower=0.9)
+        yield from self._move(lift, 0.0, slower=0.9)
 
     def _carry(self) -> Script:
         r = self.rng
         side = 1.0 if r.random() < 0.5 else -1.0
-        clear = 0.0 if self.fault == "post" else r.uniform(0.13, 0.155)
+        clear = 0.0 if self.fault == "wall" else r.uniform(0.14, 0.16)
         height = self.position[2]
         above = self.bin + [*r.normal(0, 0.006, 2), r.uniform(0.13, 0.16)]
         if self.fault == "beside":
             above[:2] += 0.13 * np.array([np.cos(a := r.uniform(0, 2 * np.pi)), np.sin(a)])
-        x = POST_X + side * clear
-        legs = [np.array([x, -0.06, height]), np.array([x, 0.05, height]), above]
+        x = WALL_X + side * clear
+        legs = [np.array([x, -0.15, height]), np.array([x, 0.08, height]), above]
         carried = self._pass(legs, 0.0)
         drop_at = r.integers(8, 22) if self.fault == "drop" else -1
         for i, action in enumerate(carried):

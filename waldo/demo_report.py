@@ -33,7 +33,7 @@ def write_report(
     """Write `out/report.html` and return its path."""
     by_name = {figure.name: figure for figure in results}
     _, provenance, _ = read_summary(out / "flow")
-    report = Report("waldo: from demonstrations to a moving arm", "pick_place: a cube into a bin, round a post", provenance)
+    report = Report("waldo: from demonstrations to a moving arm", "pick_place: a cube into a bin, round a wall", provenance)
     headline = [by_name[f"success/{name}"] for name in LABELS]
     labels = [*LABELS.values()]
     if "success/arm" in by_name:

@@ -1,9 +1,9 @@
-"""Pick a cube from a random pose and put it into a bin at a random place, round a post that stands between the two.
+"""Pick a cube from a random pose and put it into a bin at a random place, round a wall that stands between the two.
 
-The post makes the data bimodal: one can pass in front of it or behind it, and the mean of both ways runs into it.
+The wall makes the data bimodal: one can pass in front of it or behind it, and the mean of both ways runs into it.
 
         x (away from the base)        z up, base of the arm at the origin
-        |   cube    post    bin
+        |   cube    wall    bin
         +---------------------> y
 """
 
@@ -23,7 +23,7 @@ from sim.base import Physics
 if TYPE_CHECKING:
     import mujoco
 
-POST_X = 0.5  # [m], its y is 0
+WALL_X, WALL_HALF = 0.5, 0.06  # [m] centre and half width along x; it stands at y = 0, higher than a cube is carried
 BIN_INNER = 0.061  # [m] half width inside the walls
 BIN_RIM = 0.05  # [m] height of the walls
 
@@ -32,10 +32,10 @@ BIN_RIM = 0.05  # [m] height of the walls
 class PickPlaceConfig:
     cube_half: float = 0.02  # half edge of the cube [m]
     cube_x: list[float] = field(default_factory=lambda: [0.42, 0.58])  # range of its place [m]
-    cube_y: list[float] = field(default_factory=lambda: [-0.27, -0.13])
+    cube_y: list[float] = field(default_factory=lambda: [-0.3, -0.17])
     cube_yaw: float = 0.7853981633974483  # it is turned by up to this [rad]; 45 degrees are all poses of an unmarked cube
     bin_x: list[float] = field(default_factory=lambda: [0.42, 0.58])  # range of the bin's place [m]
-    bin_y: list[float] = field(default_factory=lambda: [0.14, 0.26])
+    bin_y: list[float] = field(default_factory=lambda: [0.17, 0.29])
 
 
 class PickPlace:

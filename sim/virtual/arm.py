@@ -19,13 +19,16 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.config import locate
 from data.errors import RobotError
 from real.drivers.wire import MOVE, STOP, Codec, StateFrame, pack_hello
 from sim.virtual.controller import Controller
 from sim.virtual.stage import Stage
-from sim.virtual.world import World
+
+if TYPE_CHECKING:
+    from sim.virtual.world import World
 
 CATCH_UP = 25  # time steps that are made up for after a stall of the host; the rest of the stall is forgotten
 

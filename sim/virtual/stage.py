@@ -18,12 +18,15 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data.errors import WaldoError
 from real.link import Link, Message
-from sim.virtual.world import World
+
+if TYPE_CHECKING:
+    from sim.virtual.world import World
 
 HISTORY_HZ = 20.0
 OBSERVE_HZ = 500.0  # upper bound of what may be subscribed to
