@@ -90,12 +90,10 @@ class ControlLoop:
     def connect(self) -> None:
         """Open the driver and see one reading; nothing is sent. Raises RobotError."""
         self.driver.open()
-        now = self.clock.now()
         sample = self._await_sample()
         if isinstance(self.clock, StepClock):
             self.clock.advance(sample.t_device)
-            now = self.clock.now()
-        self._to(Phase.CONNECTED, now, "connected")
+        self._to(Phase.CONNECTED, self.clock.now(), "connected")
 
     def check(self, spec: PolicySpec, offered: PolicySpec, robot_hash: str = "") -> None:
         """Whether this policy may move this arm. Raises SpecError or RobotError; nothing has moved."""
@@ -133,11 +131,10 @@ class ControlLoop:
 
     def start(self, seed: int) -> None:
         """Hand the arm to the policy. The only thing that begins motion."""
-        now = self.clock.now()
-        self._to(Phase.ACTIVE, now, f"started, seed {seed}")
+        self._to(Phase.ACTIVE, self._due, f"started, seed {seed}")
         self.episode += 1
         self._seed, self._path, self._pending = seed, None, None
-        self._beat = (self._beat[0], now)
+        self._beat = (self._beat[0], self._due)
 
     def stop(self, why: str) -> None:
         """Brake and hold. From any phase; does nothing where nothing moves."""
@@ -315,7 +312,9 @@ class ControlLoop:
             return
         active = self.lifecycle.phase == Phase.ACTIVE
         s = self.sample
-        self.policy.publish(State(t, self.ticks, self.episode, self._seed, active, s.width, self.width, s.q, s.dq, self.motion.q))
+        self.policy.publish(
+            State(t, self.ticks, self.episode, self._seed, active, self._since, s.width, self.width, s.q, s.dq, self.motion.q)
+        )
 
     def _await_sample(self) -> Sample:
         for _ in range(50):

@@ -9,7 +9,7 @@ import numpy as np
 
 from real.chunk import Chunk
 
-_STATE = struct.Struct("<dQQQBd d")  # t, tick, episode, seed, active, width, commanded width
+_STATE = struct.Struct("<dQQQBddd")  # t, tick, episode, seed, active, started, width, commanded width
 _CHUNK = struct.Struct("<QQQdddII32s")  # seq, episode, obs_seq, t_obs, t_pub, dt, n, dof, spec hash
 _BEAT = struct.Struct("<QQdd")  # count, episode, newest moment dealt with, compute time of the newest chunk
 
@@ -25,6 +25,7 @@ class State:
     episode: int  # counts the starts of the arm
     seed: int  # of the episode's noise
     active: bool  # the policy is in charge
+    started: float  # since when [s]: control steps are counted from there
     width: float  # measured gripper opening [m]
     commanded_width: float  # [m]
     q: np.ndarray  # (n,) measured [rad]
@@ -32,14 +33,14 @@ class State:
     commanded: np.ndarray  # (n,) commanded position [rad]
 
     def pack(self) -> bytes:
-        head = _STATE.pack(self.t, self.tick, self.episode, self.seed, self.active, self.width, self.commanded_width)
+        head = _STATE.pack(self.t, self.tick, self.episode, self.seed, self.active, self.started, self.width, self.commanded_width)
         return head + np.concatenate([self.q, self.dq, self.commanded]).astype("<f8").tobytes()
 
     @classmethod
     def unpack(cls, raw: bytes) -> State:
-        t, tick, episode, seed, active, width, commanded_width = _STATE.unpack_from(raw)
+        t, tick, episode, seed, active, started, width, commanded_width = _STATE.unpack_from(raw)
         q, dq, commanded = np.frombuffer(raw, "<f8", offset=_STATE.size).reshape(3, -1)
-        return cls(t, tick, episode, seed, bool(active), width, commanded_width, q, dq, commanded)
+        return cls(t, tick, episode, seed, bool(active), started, width, commanded_width, q, dq, commanded)
 
     @staticmethod
     def size(dof: int) -> int:

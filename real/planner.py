@@ -48,7 +48,7 @@ class Planner:
         self.dt = 1.0 / model.spec.rate_hz
         self.waypoints = min(model.spec.horizon, model.spec.n_action_steps + int(np.ceil(tail / self.dt)))
         self._hash = bytes.fromhex(model.spec.hash())
-        self._limit = np.array(kinematics.spec.dq_max) * self.dt
+        self._limit = np.array(kinematics.spec.dq_max) / model.spec.rate_hz
         self._window: dict[str, list[np.ndarray]] = {}
         self._episode, self._seed, self._count, self._published = 0, 0, 0, 0
         self._previous: Chunk | None = None

@@ -86,7 +86,7 @@ class PolicyLoop:
             self._say(0.0)
             return 0.0005 if self.lockstep else IDLE / 4
         if state.episode != self._episode:
-            self._episode, self._k, self._start = state.episode, 0, state.t
+            self._episode, self._k, self._start = state.episode, 0, state.started
             self.planner.begin(state.episode, state.seed)
         due = self._start + self._k * self.planner.dt
         if state.t < due - 1e-6:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -54,3 +55,44 @@ class Hold:
 
     def sample(self, obs: Mapping[str, np.ndarray], num_samples: int, seeds: np.ndarray) -> np.ndarray:
         return np.repeat(obs["observation.state"][0, -1][None], self.spec.horizon, 0)[None, None]
+
+
+class Sway:
+    """Sweeps the tool sideways for ever, on a bench without a task; `misbehave` says what goes wrong after a second of it."""
+
+    misbehave = ""
+
+    def __init__(self, folder: Path) -> None:
+        mark = Feature("observation.environment_state", (2,), names=("seed", "steps"), units=("1", "1"))
+        self.spec = PolicySpec("bench", "panda", (STATE, mark), POSES, 20.0, 1, 16, 8)
+        self._home: np.ndarray | None = None
+        self._chunk = 0
+
+    def sample(self, obs: Mapping[str, np.ndarray], num_samples: int, seeds: np.ndarray) -> np.ndarray:
+        state = obs["observation.state"][0, -1].astype(float)
+        if not obs["observation.environment_state"].any():
+            return np.repeat(state[None], 16, 0)[None, None]  # the warm-up
+        self._home = state if self._home is None else self._home
+        steps = np.arange(1, 17) + 8 * self._chunk
+        actions = np.repeat(self._home[None], 16, 0)
+        actions[:, 1] += 0.15 * (1 - np.cos(2 * np.pi * steps / 40)) - 0.1
+        self._chunk += 1
+        if self._chunk > 3 and self.misbehave == "nan":
+            actions[5, 2] = np.nan
+        if self._chunk > 3 and self.misbehave == "hang":
+            time.sleep(3600)
+        if self._chunk > 3 and self.misbehave == "raise":
+            raise RuntimeError("a bug in a policy")
+        return actions[None, None]
+
+
+class SwayNan(Sway):
+    misbehave = "nan"
+
+
+class SwayHang(Sway):
+    misbehave = "hang"
+
+
+class SwayRaise(Sway):
+    misbehave = "raise"
