@@ -24,6 +24,7 @@ from sim.mujoco import MujocoPhysics, build_model
 
 POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")
 POSE_UNITS = ("m", "m", "m", "1", "1", "1", "1")
+REACH = 1.5  # [m] no arm of ours reaches further from its base
 SUCCESS_STEPS = 5  # the success condition must hold for so many control steps
 
 
@@ -79,6 +80,9 @@ class ArmVecEnv:
     def __init__(self, config: ArmConfig, **overrides: Any) -> None:
         for key, value in overrides.items():
             setattr(config, key, value)
+        for key in ("num_envs", "max_steps", "rate_hz", "image_size"):
+            if not getattr(config, key) > 0:
+                raise ConfigError(f"env.{key}={getattr(config, key)}; it must be positive")
         self.config = config
         self.task = build(config.task)
         robot = load_robot(config.robot)
@@ -89,7 +93,12 @@ class ArmVecEnv:
         model = build_model(self.task.scene, robot.MJCF, self.robot, self.task.edit)
         self.physics = MujocoPhysics(model, self.robot, config.num_envs, config.threads)
         self.kinematics = Kinematics(self.robot)
-        self.substeps = round(1 / (config.rate_hz * self.physics.timestep))
+        steps = 1 / (config.rate_hz * self.physics.timestep)
+        self.substeps = round(steps)
+        if self.substeps < 1 or abs(steps - self.substeps) > 1e-6 * steps:
+            raise ConfigError(
+                f"env.rate_hz={config.rate_hz:g}: a control step must be a whole number of physics steps of {self.physics.timestep:g} s"
+            )
         self._q_target = np.tile(self.robot.q_home, (self.num_envs, 1))
         self._width_target = np.full(self.num_envs, self.robot.gripper_max_width)
         self._held = np.zeros(self.num_envs, int)
@@ -175,7 +184,11 @@ class ArmEnv(gymnasium.Env):
                 for name, shape in box.items()
             }
         )
-        self.action_space = gymnasium.spaces.Box(-np.pi, np.pi, (self.vec.spec.action.dim,), np.float32)
+        robot = self.vec.robot
+        joint = config.action == "joint"
+        low = [*robot.q_min, 0.0] if joint else [-REACH] * 3 + [-1.0] * 4 + [0.0]
+        high = [*robot.q_max, robot.gripper_max_width] if joint else [REACH] * 3 + [1.0] * 4 + [robot.gripper_max_width]
+        self.action_space = gymnasium.spaces.Box(np.array(low, np.float32), np.array(high, np.float32))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]:
         super().reset(seed=seed)
