@@ -16,10 +16,10 @@ from data.errors import CheckpointError, SpecError
 from data.noise import normal
 from data.spec import PolicySpec
 from policies.normalize import Normalizer
+from policies.schedule import Schedule
 
 FORMAT = 1
 MANIFEST = "artifact.json"
-SAMPLERS = ("flow", "regression")
 RULES = ("none", "best_of_n")
 REQUIRED = ("encoder.onnx", "denoise.onnx", "spec.json", "stats.npz")
 
@@ -33,7 +33,7 @@ class Artifact:
         self.folder, self.spec, self.normalizer = folder, spec, normalizer
         self.limits: dict[str, Any] = manifest["limits"]
         self.provenance: dict[str, Any] = manifest["provenance"]
-        self._sampler, self._steer = manifest["sampler"], manifest["steer"]
+        self._schedule, self._steer = Schedule.from_dict(manifest["schedule"]), manifest["steer"]
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning threads would starve the control loop
@@ -57,17 +57,17 @@ class Artifact:
             raise CheckpointError(f"there is no artefact at {folder}: {MANIFEST} is missing; `waldo export` writes one")
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
-            hashes, kind, rule = dict(manifest["sha256"]), manifest["sampler"]["kind"], manifest["steer"]["rule"]
-            if manifest["sampler"]["steps"] < 1 or (rule == "best_of_n" and manifest["steer"]["num_samples"] < 1):
-                raise ValueError("steps and num_samples must be at least 1")
+            hashes, rule = dict(manifest["sha256"]), manifest["steer"]["rule"]
+            if len(Schedule.from_dict(manifest["schedule"])) < 1 or (rule == "best_of_n" and manifest["steer"]["num_samples"] < 1):
+                raise ValueError("the schedule and num_samples must have at least one entry")
             for key in ("limits", "provenance"):
                 dict(manifest[key])
         except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{folder / MANIFEST} is damaged: {error}") from error
-        if manifest.get("format") != FORMAT or kind not in SAMPLERS or rule not in RULES:
+        if manifest.get("format") != FORMAT or rule not in RULES:
             raise CheckpointError(
-                f"{folder} has format {manifest.get('format')}, sampler {kind!r}, steering {rule!r}; this version reads format {FORMAT}, "
-                f"samplers {', '.join(SAMPLERS)}, steering {', '.join(RULES)}"
+                f"{folder} has format {manifest.get('format')} and steering {rule!r}; this version reads format {FORMAT} and "
+                f"steering {', '.join(RULES)}"
             )
         for name in (*REQUIRED, *(("critic.onnx",) if rule != "none" else ())):
             if name not in hashes:
@@ -104,19 +104,14 @@ class Artifact:
         return np.take_along_axis(proposals, best[:, :, None, None], 1)
 
     def _propose(self, inputs: dict[str, np.ndarray], num_samples: int, seeds: np.ndarray) -> np.ndarray:
-        """The sampler's loop: policies.imitation.flow or bc, in numpy."""
+        """The loop of policies.denoising, in numpy."""
         cond = self._encoder.run(None, inputs)[0].repeat(num_samples, 0)
         shape = (num_samples, self.spec.horizon, self._action_dim)
-        if self._sampler["kind"] == "regression":
-            x = self._denoise.run(
-                None, {"x": np.zeros((len(cond), *shape[1:]), np.float32), "t": np.zeros(len(cond), np.float32), "cond": cond}
-            )[0]
-        else:
-            x = normal(seeds, shape).reshape(-1, *shape[1:])
-            steps = self._sampler["steps"]
-            for i in range(steps):
-                t = np.full(len(x), i / steps, np.float32)
-                x = x + self._denoise.run(None, {"x": x, "t": t, "cond": cond})[0] / np.float32(steps)
+        s = self._schedule
+        x = np.float32(s.noise) * normal(seeds, shape).reshape(-1, *shape[1:])
+        for t, keep, gain in zip(s.times, s.keep, s.gain, strict=True):
+            out = self._denoise.run(None, {"x": x, "t": np.full(len(x), t, np.float32), "cond": cond})[0]
+            x = np.float32(keep) * x + np.float32(gain) * out
         return self.normalizer.decode_action(x).reshape(len(seeds), *shape[:2], -1)
 
     def _input(self, obs: Any, feature: Any) -> np.ndarray:

@@ -29,8 +29,7 @@ from data.errors import ConfigError
 from policies.artifact import FORMAT, MANIFEST
 from policies.base import Critic
 from policies.checkpoint import replace_folder
-from policies.imitation.bc import BCPolicy
-from policies.imitation.flow import FlowPolicy
+from policies.denoising import DenoisingPolicy
 from policies.module import SpecModule
 from policies.steering.best_of_n import BestOfN
 
@@ -45,12 +44,12 @@ class _Encoder(nn.Module):
 
 
 class _Denoise(nn.Module):
-    def __init__(self, policy: FlowPolicy | BCPolicy) -> None:
+    def __init__(self, policy: DenoisingPolicy) -> None:
         super().__init__()
-        self.net = policy.net
+        self.policy = policy
 
     def forward(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        return self.net(x, t, cond)
+        return self.policy.denoise(x, t, cond)
 
 
 class _Values(nn.Module):
@@ -66,7 +65,7 @@ class _Values(nn.Module):
 def export(
     policy: Any, folder: Path, limits: Mapping[str, Any], provenance: Mapping[str, Any], figures: list[dict[str, Any]] | None = None
 ) -> Path:
-    """Write `policy` (a FlowPolicy, a BCPolicy, or one of them steered by BestOfN) to `folder`.
+    """Write `policy` (a DenoisingPolicy, or one steered by BestOfN) to `folder`.
 
     limits   of the robot the policy was made for, as plain numbers
     figures  what was measured, for the model card
@@ -78,12 +77,8 @@ def export(
     if isinstance(policy, BestOfN):
         steer = {"rule": "best_of_n", **dataclasses.asdict(policy.config)}
         base, critic = policy.sampler, policy.critic
-    if isinstance(base, FlowPolicy):
-        sampler: dict[str, Any] = {"kind": "flow", "steps": base.config.steps}
-    elif isinstance(base, BCPolicy):
-        sampler = {"kind": "regression", "steps": 1}
-    else:
-        raise ConfigError(f"{type(base).__name__} cannot be exported; allowed: FlowPolicy, BCPolicy, and these steered by BestOfN")
+    if not isinstance(base, DenoisingPolicy):
+        raise ConfigError(f"{type(base).__name__} cannot be exported; allowed: a DenoisingPolicy, and one steered by BestOfN")
     if critic is not None and not _sees_the_same(base, critic):
         raise ConfigError(f"{type(critic).__name__} was not learned for this policy: its observations or their normalisation differ")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -102,17 +97,17 @@ def export(
     cond = torch.zeros(2, base.encoder.dim)
     chunk = torch.zeros(2, spec.horizon, base.action_dim)
     _onnx(_Encoder(base), observations, names, ["cond"], fresh / "encoder.onnx")
-    _onnx(_Denoise(base), (chunk, torch.zeros(2), cond), ["x", "t", "cond"], ["v"], fresh / "denoise.onnx")
+    _onnx(_Denoise(base), (chunk, torch.zeros(2), cond), ["x", "t", "cond"], ["out"], fresh / "denoise.onnx")
     if critic is not None:
         inputs = (chunk[:, : spec.n_action_steps], *observations)
         _onnx(_Values(critic), inputs, ["chunks", *names], ["q"], fresh / "critic.onnx", batch_axis=1)
     (fresh / "spec.json").write_text(spec.to_json())
     np.savez(fresh / "stats.npz", **base.normalizer.state())
-    (fresh / "MODEL_CARD.md").write_text(_card(spec, sampler, steer, provenance, figures or []))
+    (fresh / "MODEL_CARD.md").write_text(_card(spec, len(base.schedule), type(base).__name__, steer, provenance, figures or []))
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(fresh.iterdir())}
     manifest = {
         "format": FORMAT,
-        "sampler": sampler,
+        "schedule": base.schedule.as_dict(),
         "steer": steer,
         "limits": dict(limits),
         "provenance": dict(provenance),
@@ -146,7 +141,9 @@ def _onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outpu
         )
 
 
-def _card(spec: Any, sampler: dict[str, Any], steer: dict[str, Any], provenance: Mapping[str, Any], figures: list[dict[str, Any]]) -> str:
+def _card(
+    spec: Any, evaluations: int, policy: str, steer: dict[str, Any], provenance: Mapping[str, Any], figures: list[dict[str, Any]]
+) -> str:
     observed = "\n".join(f"- `{f.name}` {list(f.shape)} {f.dtype}" for f in spec.observations)
     measured = "\n".join(
         f"- {f['name']}: {f['value']:.3g}" + (f" [{f['low']:.3g}, {f['high']:.3g}], n = {f['n']}" if f.get("low") is not None else "")
@@ -155,7 +152,7 @@ def _card(spec: Any, sampler: dict[str, Any], steer: dict[str, Any], provenance:
     action = ", ".join(f"{n} [{u}]" for n, u in zip(spec.action.names, spec.action.units, strict=True))
     return f"""# {spec.task} on {spec.robot}
 
-Sampler: {sampler["kind"]}, {sampler["steps"]} network evaluation(s) per chunk. Steering: {steer["rule"]}.
+Policy: {policy}, {evaluations} network evaluation(s) per chunk. Steering: {steer["rule"]}.
 Runs at {spec.rate_hz:g} Hz: sees {spec.n_obs_steps} frame(s), predicts {spec.horizon} actions, executes {spec.n_action_steps}.
 
 ## Observations

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from data.errors import ConfigError
+from data.errors import ConfigError, did_you_mean
 
 
 class TimeEmbedding(nn.Module):
@@ -150,6 +150,15 @@ class ChunkUNet(nn.Module):
         for block in pair.children():
             x = block(x, cond)
         return x
+
+
+def chunk_network(kind: str, action_dim: int, horizon: int, cond_dim: int, width: int, depth: int, kernel: int) -> ChunkMLP | ChunkUNet:
+    """The network of a denoising policy. unet: `width` channels at the shortest of `depth` levels, half at each longer one."""
+    if kind == "mlp":
+        return ChunkMLP(action_dim, horizon, cond_dim, width, depth)
+    if kind == "unet":
+        return ChunkUNet(action_dim, horizon, cond_dim, tuple(width // 2 ** (depth - 1 - i) for i in range(depth)), kernel)
+    raise ConfigError(f"policy.network={kind!r} is unknown; {did_you_mean(kind, ('mlp', 'unet'))}")
 
 
 def mlp(sizes: list[int], norm: bool = False) -> nn.Sequential:

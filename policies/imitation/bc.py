@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from data.spec import PolicySpec
-from policies.base import Batch, Guide, Info, Obs
-from policies.module import SpecModule
+from policies.base import Batch, Info
+from policies.denoising import DenoisingPolicy
 from policies.networks import ChunkMLP
 from policies.normalize import Normalizer
+from policies.schedule import REGRESSION
 
 
 @dataclass
@@ -26,8 +26,11 @@ class BCConfig:
     shift: int = 4  # random shift of training images [px]
 
 
-class BCPolicy(SpecModule):
+class BCPolicy(DenoisingPolicy):
+    """The flow network's body with its noise input at zero; its K samples are K times the same chunk."""
+
     Config = BCConfig
+    schedule = REGRESSION
 
     def __init__(self, config: BCConfig, spec: PolicySpec, normalizer: Normalizer) -> None:
         super().__init__(config, spec, normalizer, config.image_dim, config.shift)
@@ -35,16 +38,7 @@ class BCPolicy(SpecModule):
 
     def loss(self, batch: Batch) -> tuple[Tensor, Info]:
         """Mean squared error of the chunk in network space."""
-        loss = (self.chunk(self.condition(batch)) - batch["action"]).square().mean()
+        x1 = batch["action"]  # (B, T, A)
+        predicted = self.net(torch.zeros_like(x1), x1.new_zeros(len(x1)), self.condition(batch))
+        loss = (predicted - x1).square().mean()
         return loss, {"loss": float(loss.detach())}
-
-    def chunk(self, cond: Tensor) -> Tensor:
-        """(B, C) -> (B, T, A): the flow network's body with its noise input at zero."""
-        zeros = cond.new_zeros(len(cond), self.spec.horizon, self.action_dim)
-        return self.net(zeros, cond.new_zeros(len(cond)), cond)
-
-    @torch.no_grad()
-    def sample(self, obs: Obs, num_samples: int, seeds: np.ndarray, guide: Guide | None = None) -> np.ndarray:
-        """(B, K, horizon, A) in SI units: K times the same chunk. There is no denoising for `guide` to steer."""
-        chunks = self.normalizer.decode_action(self.chunk(self.condition(self.inputs(obs))).cpu().numpy())
-        return np.repeat(chunks[:, None], num_samples, 1)

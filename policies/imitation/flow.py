@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from data.errors import ConfigError
-from data.noise import normal
 from data.spec import PolicySpec
-from policies.base import Batch, Guide, Info, Obs
-from policies.module import SpecModule
-from policies.networks import ChunkMLP, ChunkUNet
+from policies.base import Batch, Info
+from policies.denoising import DenoisingPolicy
+from policies.networks import chunk_network
 from policies.normalize import Normalizer
+from policies.schedule import euler
 
 
 @dataclass
@@ -32,19 +31,15 @@ class FlowConfig:
     shift: int = 4  # random shift of training images [px]
 
 
-class FlowPolicy(SpecModule):
+class FlowPolicy(DenoisingPolicy):
     Config = FlowConfig
 
     def __init__(self, config: FlowConfig, spec: PolicySpec, normalizer: Normalizer) -> None:
         super().__init__(config, spec, normalizer, config.image_dim, config.shift)
-        self.net: ChunkMLP | ChunkUNet
-        if config.network == "mlp":
-            self.net = ChunkMLP(self.action_dim, spec.horizon, self.encoder.dim, config.width, config.depth)
-        elif config.network == "unet":
-            widths = tuple(config.width // 2 ** (config.depth - 1 - i) for i in range(config.depth))
-            self.net = ChunkUNet(self.action_dim, spec.horizon, self.encoder.dim, widths, config.kernel)
-        else:
-            raise ConfigError(f"policy.network={config.network!r} is unknown; allowed: mlp, unet")
+        if config.steps < 1 or config.noise_draws < 1:
+            raise ConfigError(f"policy.steps and policy.noise_draws must be positive; found {config.steps} and {config.noise_draws}")
+        self.net = chunk_network(config.network, self.action_dim, spec.horizon, self.encoder.dim, config.width, config.depth, config.kernel)
+        self.schedule = euler(config.steps)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Info]:
         """Mean squared error of the velocity x1 - x0 along straight paths (Lipman et al. 2023, eq. 23)."""
@@ -55,23 +50,3 @@ class FlowPolicy(SpecModule):
         xt = torch.lerp(x0, x1, t[:, None, None])
         loss = (self.net(xt, t, cond) - (x1 - x0)).square().mean()
         return loss, {"loss": float(loss.detach())}
-
-    def velocity(self, x: Tensor, t: Tensor, cond: Tensor) -> Tensor:
-        """(B, T, A), (B,), (B, C) -> (B, T, A): what the artefact exports."""
-        return self.net(x, t, cond)
-
-    @torch.no_grad()
-    def sample(self, obs: Obs, num_samples: int, seeds: np.ndarray, guide: Guide | None = None) -> np.ndarray:
-        """(B, K, horizon, A) in SI units: Euler steps from noise."""
-        cond = self.condition(self.inputs(obs)).repeat_interleave(num_samples, 0)
-        noise = normal(seeds, (num_samples, self.spec.horizon, self.action_dim))
-        x = torch.from_numpy(noise).to(self.device).flatten(0, 1)  # (B * K, T, A)
-        n = self.config.steps
-        for i in range(n):
-            t = i / n
-            v = self.velocity(x, torch.full((len(x),), t, device=x.device), cond)
-            if guide is not None:
-                x = guide(x, t, x + (1 - t) * v)
-            x = x + v / n
-        chunks = self.normalizer.decode_action(x.cpu().numpy())
-        return chunks.reshape(len(seeds), num_samples, *chunks.shape[1:])

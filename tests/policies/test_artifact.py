@@ -102,7 +102,7 @@ print(*sorted(name for name in sys.modules if name.startswith("policies.")))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["", "policies.artifact policies.normalize"]
+    assert done.stdout.splitlines() == ["", "policies.artifact policies.normalize policies.schedule"]
 
 
 @pytest.mark.parametrize("name", ["encoder.onnx", "denoise.onnx", "critic.onnx", "spec.json", "stats.npz", "MODEL_CARD.md"])
@@ -121,7 +121,7 @@ def test_a_file_that_was_altered_or_is_missing_is_named(copy, name):
     ("change", "message"),
     [
         ({"format": 2}, "has format 2.*this version reads format 1"),
-        ({"sampler": {"kind": "magic", "steps": 1}}, "sampler 'magic'"),
+        ({"schedule": {"times": [0.0]}}, "is damaged"),
         ({"steer": {"rule": "luck"}}, "steering 'luck'"),
         ({"steer": None}, "is damaged"),
         ({"sha256": None}, "is damaged"),
@@ -178,7 +178,7 @@ def test_an_artefact_takes_no_guide(exported, steered):
 
 
 def test_what_cannot_be_exported_says_so_and_leaves_nothing(tmp_path):
-    with pytest.raises(ConfigError, match="Scripted cannot be exported; allowed: FlowPolicy, BCPolicy"):
+    with pytest.raises(ConfigError, match="Scripted cannot be exported; allowed: a DenoisingPolicy"):
         export(Scripted(make_spec(), np.zeros((1, 8, 8))), tmp_path / "artefact", {}, {})
     assert list(tmp_path.iterdir()) == []
 

@@ -76,7 +76,7 @@ def measure(cfg: DictConfig) -> Measurement:
             cfg.seconds,
         )
     figures = {name: Figure(name, value, "ms", n) for name, (value, n) in found.items()}
-    steps = policy.config.steps
+    steps = len(policy.schedule)
     parts = found["part: encoder"][0] + steps * found["part: one network evaluation"][0]
     rest = [Figure(f"sum of the parts: encoder + {steps} evaluations", parts, "ms"), Figure("whole / sum", found["artefact"][0] / parts)]
     return Measurement(figures.pop("artefact"), figures.pop("torch"), lower_is_better=True, others=[*figures.values(), *rest])
