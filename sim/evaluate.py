@@ -9,19 +9,32 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from data.results import EpisodeLog, Figure
+from data.results import EpisodeLog, Figure, write_atomic
 from data.statistics import wilson
 from data.video import write_mp4
 from policies.base import Sampler
 from sim.base import VecEnv
+from sim.caption import caption
 from sim.rollout import rollout
 
 
 def evaluate(
-    env: VecEnv, sampler: Sampler, seeds: Iterable[int], out: Path, label: str = "evaluate", videos: int = 0, camera: str = ""
+    env: VecEnv,
+    sampler: Sampler,
+    seeds: Iterable[int],
+    out: Path,
+    identity: str = "",
+    label: str = "evaluate",
+    videos: int = 0,
+    camera: str = "",
 ) -> list[dict[str, Any]]:
-    """Rows of every seed, from `out/episodes.jsonl` where they are there already. Films the first `videos` seeds to out/videos."""
+    """Rows of every seed, also in `out/episodes.jsonl`. Films the first `videos` seeds to out/videos.
+
+    identity   says what is evaluated, and where: rows that `out` holds of the same are kept, rows of anything else are set
+               aside under another name. Without it nothing is known to be the same
+    """
     out.mkdir(parents=True, exist_ok=True)
+    _set_aside(out, identity)
     wanted = [int(s) for s in seeds]
     with EpisodeLog(out / "episodes.jsonl") as log:
         done = log.done_seeds()
@@ -35,11 +48,22 @@ def evaluate(
                 if result.frames:
                     name = f"seed_{result.seed}_{'success' if result.success else 'failure'}.mp4"
                     (out / "videos").mkdir(exist_ok=True)
-                    write_mp4(out / "videos" / name, np.stack(result.frames), env.spec.rate_hz)
+                    film = caption(np.stack(result.frames), env.spec.rate_hz, "success" if result.success else "failure")
+                    write_mp4(out / "videos" / name, film, env.spec.rate_hz)
                 log.append(result.row())
                 bar.update()
         rows = {row["seed"]: row for row in log.rows()}
     return [rows[seed] for seed in wanted]
+
+
+def _set_aside(out: Path, identity: str) -> None:
+    """A figure never mixes the episodes of two policies."""
+    rows, note = out / "episodes.jsonl", out / "evaluated.txt"
+    if rows.exists() and not (identity and note.exists() and note.read_text() == identity):
+        number = next(n for n in range(1, 10_000) if not (out / f"episodes-{n}.jsonl").exists())
+        rows.rename(out / f"episodes-{number}.jsonl")
+        print(f"{rows} held episodes of something else; they are in episodes-{number}.jsonl now")
+    write_atomic(note, identity)
 
 
 def success_figure(name: str, rows: list[dict[str, Any]]) -> Figure:

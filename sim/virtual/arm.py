@@ -11,6 +11,7 @@ Run as `python -m sim.virtual.arm FOLDER SETTINGS` by real.virtual_process.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -22,8 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.config import locate
-from data.errors import RobotError
+from data.errors import RobotError, WaldoError
 from real.drivers.wire import MOVE, STOP, Codec, StateFrame, pack_hello
+from real.realtime import on_time
 from sim.virtual.controller import Controller
 from sim.virtual.stage import Stage
 
@@ -170,13 +172,16 @@ def _listen(path: Path) -> socket.socket:
 def main(argv: list[str]) -> int:
     folder, what = Path(argv[0]), json.loads(argv[1])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    world = locate(what["world"])(what["settings"])
+    try:
+        world = locate(what["world"])(what["settings"])
+    except WaldoError as error:
+        print(f"virtual arm: {error}", file=sys.stderr)
+        return 2
     server = ArmServer(world, folder, what["lockstep"])
-    if not what["lockstep"]:
-        from real.realtime import prefer
-
-        prefer(priority=20)
-    server.run()
+    with contextlib.ExitStack() as stack:
+        if not what["lockstep"]:
+            stack.enter_context(on_time(priority=20))
+        server.run()
     return 0
 
 
