@@ -102,7 +102,8 @@ def export(
         inputs = (chunk[:, : spec.n_action_steps], *observations)
         _onnx(_Values(critic), inputs, ["chunks", *names], ["q"], fresh / "critic.onnx", batch_axis=1)
     (fresh / "spec.json").write_text(spec.to_json())
-    np.savez(fresh / "stats.npz", **base.normalizer.state())
+    arrays: dict[str, Any] = base.normalizer.state()
+    np.savez(fresh / "stats.npz", **arrays)
     (fresh / "MODEL_CARD.md").write_text(_card(spec, len(base.schedule), type(base).__name__, steer, provenance, figures or []))
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(fresh.iterdir())}
     manifest = {

@@ -6,7 +6,6 @@ needs no diffusers. The network's clock runs like flow's: 0 = noise, 1 = data.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +42,7 @@ class DiffusionPolicy(DenoisingPolicy):
         if not 1 <= config.steps <= config.levels:
             raise ConfigError(f"policy.steps={config.steps} must lie between 1 and policy.levels={config.levels}")
         self.net = chunk_network(config.network, self.action_dim, spec.horizon, self.encoder.dim, config.width, config.depth, config.kernel)
+        self.schedule = ddim(config)
         self.register_buffer("alphas", _scheduler(config).alphas_cumprod.float(), persistent=False)  # (levels,)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Info]:
@@ -56,21 +56,21 @@ class DiffusionPolicy(DenoisingPolicy):
         loss = (self.net(xt, t, self.condition(batch)) - noise).square().mean()
         return loss, {"loss": float(loss.detach())}
 
-    @functools.cached_property
-    def schedule(self) -> Schedule:
-        """DDIM without its random term is affine; diffusers is asked for its answer to (x = 1, noise = 0) and (0, 1)."""
-        scheduler = _scheduler(self.config)
-        scheduler.set_timesteps(self.config.steps)
-        one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-        rows = []
-        for level in scheduler.timesteps:
-            kept, gained = scheduler.step(zero, level, one), scheduler.step(one, level, zero)
-            rows.append((
-                1 - (float(level) + 1) / self.config.levels,
-                float(kept.prev_sample), float(gained.prev_sample),
-                float(kept.pred_original_sample), float(gained.pred_original_sample),
-            ))  # fmt: skip
-        return Schedule(*(tuple(column) for column in zip(*rows, strict=True)))
+
+def ddim(config: DiffusionConfig) -> Schedule:
+    """DDIM without its random term is affine; diffusers is asked for its answer to (x = 1, noise = 0) and to (0, 1)."""
+    scheduler = _scheduler(config)
+    scheduler.set_timesteps(config.steps)
+    one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    times, keep, gain, hat_keep, hat_gain = [], [], [], [], []
+    for level in scheduler.timesteps:
+        kept, gained = scheduler.step(zero, level, one), scheduler.step(one, level, zero)
+        times.append(1 - (float(level) + 1) / config.levels)
+        keep.append(float(kept.prev_sample))
+        gain.append(float(gained.prev_sample))
+        hat_keep.append(float(kept.pred_original_sample))
+        hat_gain.append(float(gained.pred_original_sample))
+    return Schedule(tuple(times), tuple(keep), tuple(gain), tuple(hat_keep), tuple(hat_gain))
 
 
 def _scheduler(config: DiffusionConfig):  # type: ignore[no-untyped-def]  # diffusers is imported late: it takes seconds
