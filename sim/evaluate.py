@@ -62,6 +62,8 @@ def _set_aside(out: Path, identity: str) -> None:
     if rows.exists() and not (identity and note.exists() and note.read_text() == identity):
         number = next(n for n in range(1, 10_000) if not (out / f"episodes-{n}.jsonl").exists())
         rows.rename(out / f"episodes-{number}.jsonl")
+        if (out / "videos").exists():
+            (out / "videos").rename(out / f"videos-{number}")
         print(f"{rows} held episodes of something else; they are in episodes-{number}.jsonl now")
     write_atomic(note, identity)
 

@@ -17,22 +17,18 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 
-from data.config import build
 from data.results import Figure
-from data.spec import require_match
 from data.statistics import mean_interval
 from sim.evaluate import evaluate, success_figure
-from waldo.policy import load_sampler
+from waldo.policy import identity, load_sampler, open_env
 
 
 def run(cfg: DictConfig, out: Path) -> list[Figure]:
     sampler = load_sampler(cfg.checkpoint, cfg.critic, cfg.steer, cfg.untrained, cfg.trust)
-    env = build(cfg.env)
-    require_match(sampler.spec, env.spec, f"environment {env.spec.task}")
-    needs_images = any(f.is_image for f in sampler.spec.observations)
-    if needs_images and hasattr(env.config, "images"):
-        env.config.images = True
-    rows = evaluate(env, sampler, cfg.seed + np.arange(cfg.episodes), out, label=f"evaluate {out.name}", videos=cfg.videos)
+    env = open_env(cfg.env, sampler.spec)
+    rows = evaluate(
+        env, sampler, cfg.seed + np.arange(cfg.episodes), out, identity(sampler, cfg.env), label=f"evaluate {out.name}", videos=cfg.videos
+    )
     env.close()
     score = mean_interval([row["max_reward"] for row in rows])
     length = mean_interval([row["length"] for row in rows])

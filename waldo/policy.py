@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from data.config import build
 from data.errors import ConfigError
+from data.spec import PolicySpec, require_match
 from policies import checkpoint
 from policies.base import Sampler
+from policies.module import SpecModule
+from waldo import provenance
 
 
 def load_sampler(path: str, critic: str, steer: DictConfig, untrained: bool = False, trust: str = "") -> Sampler:
@@ -32,3 +36,28 @@ def load_sampler(path: str, critic: str, steer: DictConfig, untrained: bool = Fa
     if not critic:
         raise ConfigError("steering needs a critic: critic=<folder that waldo refine wrote>/checkpoint")
     return build(steer, policy, checkpoint.load(Path(critic), trust))
+
+
+def open_env(node: DictConfig, spec: PolicySpec) -> Any:
+    """The environment for a policy of this spec, with its cameras on if the policy looks through them. Raises SpecError if they do not fit."""
+    env = build(node)
+    require_match(spec, env.spec, f"environment {env.spec.task}")
+    if any(f.is_image for f in spec.observations) and hasattr(env.config, "images"):
+        env.config.images = True
+    return env
+
+
+def identity(sampler: Sampler, env: DictConfig) -> str:
+    """sha256 (hex) of all that decides an episode's result: the policy's parts with their weights, the environment, our code."""
+    place = {key: value for key, value in OmegaConf.to_container(env).items() if key not in ("num_envs", "threads")}  # type: ignore[union-attr]
+    digest = hashlib.sha256(f"{provenance.git_state()['commit']} {place}".encode())
+    for part in (sampler, getattr(sampler, "sampler", None), getattr(sampler, "critic", None)):
+        if part is None:
+            continue
+        digest.update(f"{type(part)} {part.spec.hash()} {getattr(part, 'config', '')}".encode())
+        if isinstance(part, SpecModule):
+            for values in (*(v.cpu().numpy() for v in part.state_dict().values()), *part.normalizer.state().values()):
+                digest.update(values.tobytes())
+        elif hasattr(part, "folder"):  # an artefact: its manifest holds the hash of every file
+            digest.update((part.folder / "artifact.json").read_bytes())
+    return digest.hexdigest()

@@ -20,18 +20,16 @@ from omegaconf import DictConfig
 
 from data.config import build, typed
 from data.results import Figure
-from data.spec import require_match
 from data.statistics import mean_interval
 from policies.inputs import DataConfig, Inputs
 from policies.train import TrainConfig, train
 from waldo import provenance
+from waldo.policy import identity, open_env
 
 
 def run(cfg: DictConfig, out: Path) -> list[Figure]:
     inputs = Inputs(typed(DataConfig, cfg.data, "data"), cfg.n_obs_steps, cfg.horizon, cfg.n_action_steps)
-    env = build(cfg.env) if cfg.env.get("_target_") else None
-    if env is not None:  # before an hour of training, not after
-        require_match(inputs.spec, env.spec, f"environment {env.spec.task}")
+    env = open_env(cfg.env, inputs.spec) if cfg.env.get("_target_") else None  # before an hour of training, not after
     torch.manual_seed(cfg.seed)
     policy = build(cfg.policy, inputs.spec, inputs.normalizer)
     windows = inputs.windows()
@@ -45,7 +43,7 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     from sim.evaluate import evaluate, success_figure
 
     seeds = cfg.evaluate.seed + np.arange(cfg.evaluate.episodes)
-    rows = evaluate(env, policy, seeds, out / "evaluation", videos=cfg.evaluate.videos)
+    rows = evaluate(env, policy, seeds, out / "evaluation", identity(policy, cfg.env), videos=cfg.evaluate.videos)
     env.close()
     score = mean_interval([row["max_reward"] for row in rows])
     return [success_figure("success", rows), Figure("mean_max_reward", score[0], "", len(rows), score[1], score[2]), *figures]
