@@ -124,15 +124,22 @@ class Link:
         return found
 
     def ask(self, message: Message, timeout: float = 30.0) -> Message:
-        """Send and wait for the answer of the same kind. Raises RobotError after `timeout` [s] or on an `error` answer."""
+        """Send and wait for the answer of the same kind. Raises RobotError after `timeout` [s] or on an `error` answer.
+
+        Messages of other kinds that arrive meanwhile are kept for poll().
+        """
         self.send(message)
         give_up = time.monotonic() + timeout
+        others: list[Message] = []
         while True:
-            for found in self.poll():
-                if found.kind == "error":
-                    raise RobotError(str(found.fields.get("why")))
-                if found.kind == message.kind:
+            arrived = self.poll()
+            for i, found in enumerate(arrived):
+                if found.kind in ("error", message.kind):
+                    self._messages.extend([*others, *arrived[i + 1 :]])
+                    if found.kind == "error":
+                        raise RobotError(str(found.fields.get("why")))
                     return found
+            others += arrived
             left = give_up - time.monotonic()
             if left <= 0:
                 raise RobotError(f"no answer to {message.kind!r} within {timeout} s")

@@ -108,7 +108,7 @@ class ControlLoop:
         dof = self.driver.spec.dof
         self._ingress = IngressLimits(dof, bytes.fromhex(spec.hash()), 1.0 / spec.rate_hz)
         self.driver.arm_watchdog(self.settings.watchdog)
-        self._to(Phase.CHECKED, self.clock.now(), "spec, robot, faults and log checked; watchdog armed")
+        self._to(Phase.CHECKED, self.clock.now(), "checked; watchdog armed")
 
     def ready(self) -> None:
         """Hold the measured pose. Raises RobotError if the arm is not there, not at rest, or not where it may be."""
@@ -204,10 +204,9 @@ class ControlLoop:
             if verdict.ok:
                 wrote = self._write(Command(t, self.ticks, motion.q, self.width, ran), verdicts, t)
         self._settle(t)
-        worst = max(verdicts, key=lambda v: v.reaction, default=PASS)
         self._publish(t)
         self._log_tick(t, lateness, began, fresh, wrote, setpoint, verdicts)
-        return worst
+        return max(verdicts, key=lambda v: v.reaction, default=PASS)
 
     def _timing(self, lateness: float) -> Verdict:
         if self.lifecycle.phase in (Phase.CONNECTED, Phase.CHECKED):
@@ -238,7 +237,8 @@ class ControlLoop:
             silent = 0.0 if answered < 0 or self.policy.caught_up(self.episode, t - self.settings.latency) else inf
         path = self._path
         known = Alive(
-            process=self.policy.alive(),
+            process=(alive := self.policy.alive()),
+            message="" if alive else self.policy.obituary(),
             silent=silent,
             started=self._since,
             chunk_end=path.chunk.end if path else None,

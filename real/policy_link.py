@@ -36,6 +36,9 @@ class PolicyLink(Protocol):
 
     def alive(self) -> bool: ...
 
+    def obituary(self) -> str:
+        """How a process that is not alive came to its end."""
+
     def beat(self) -> Beat | None:
         """The newest sign of life."""
 
@@ -109,6 +112,13 @@ class PolicyProcess:
 
     def alive(self) -> bool:
         return self._process is not None and not self._poll.poll(0)
+
+    def obituary(self) -> str:
+        found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if found is None:
+            return ""
+        signalled = found.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+        return signal.Signals(found.si_status).name if signalled else f"exit status {found.si_status}"
 
     def beat(self) -> Beat | None:
         found = self._beats.latest()

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from data.config import locate
-from data.errors import RobotError, WaldoError
-from data.spec import PolicySpec
+from data.errors import WaldoError
+from data.spec import IMAGE_PREFIX, PolicySpec
 from real.base import RobotSpec
 from real.ipc import Ring
 from real.kinematics import Kinematics
@@ -50,24 +50,31 @@ class Settings:
 
 
 class Perception:
-    """The newest frames of the perception stream, by time."""
+    """The newest frames of the perception stream, by time; camera images are asked for when a control step needs them."""
 
-    def __init__(self, link: Link, rate: float) -> None:
-        self._link = link
+    def __init__(self, link: Link, rate: float, cameras: Mapping[str, tuple[int, int]]) -> None:
+        """cameras: name -> (height, width) of the images that the policy reads."""
+        self._link, self._cameras = link, dict(cameras)
         self._frames: deque[tuple[float, Mapping[str, np.ndarray]]] = deque(maxlen=64)
         first = link.ask(Message("subscribe", {"rate": rate}))
         self._frames.append((float(first.fields["t"]), first.arrays))  # type: ignore[arg-type]
-        self.features = tuple(first.arrays)
 
     def at(self, t: float) -> tuple[float, Mapping[str, np.ndarray]] | None:
-        """Time and arrays of the newest frame that is not from after t [s]."""
+        """Time and arrays of the newest frame that is not from after t [s]. Images are of the moment of asking."""
         for message in self._link.poll():
             if message.kind == "observation":
                 self._frames.append((float(message.fields["t"]), message.arrays))  # type: ignore[arg-type]
-        for frame in reversed(self._frames):
-            if frame[0] <= t + 1e-6:
-                return frame
+        for time_, arrays in reversed(self._frames):
+            if time_ <= t + 1e-6:
+                return time_, {**arrays, **self._images()}
         return None
+
+    def _images(self) -> dict[str, np.ndarray]:
+        found = {}
+        for name, (height, width) in self._cameras.items():
+            camera = name.removeprefix(IMAGE_PREFIX)
+            found[name] = self._link.ask(Message("frame", {"camera": camera, "height": height, "width": width})).arrays["image"]
+        return found
 
 
 class PolicyLoop:
@@ -157,7 +164,8 @@ def main(argv: list[str]) -> int:
         model = locate(settings.load)(Path(settings.artefact))
         robot: RobotSpec = locate(settings.robot)
         planner = Planner(model, Kinematics(robot))
-        perception = Perception(Link.connect(Path(settings.perception)), settings.perception_hz)
+        cameras = {f.name: (f.shape[0], f.shape[1]) for f in model.spec.observations if f.is_image}
+        perception = Perception(Link.connect(Path(settings.perception)), settings.perception_hz, cameras)
         warm_up(planner)
     except WaldoError as error:
         _greet(settings, None, str(error), "")
@@ -170,7 +178,7 @@ def main(argv: list[str]) -> int:
             pause = loop.step()
             if pause:
                 time.sleep(pause)
-    except RobotError as error:
+    except WaldoError as error:
         print(f"policy process: {error}", file=sys.stderr)
         return 2
     return 0

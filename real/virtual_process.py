@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,19 @@ class VirtualArmProcess:
         what = {"world": world, "settings": dict(settings), "lockstep": lockstep}
         command = [sys.executable, "-m", SERVER, str(folder), json.dumps(what)]
         self._process: subprocess.Popen[bytes] | None = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)
+
+    def await_ready(self, timeout: float = 60.0) -> None:
+        """Wait until it answers. Raises RobotError if it ends before that, or takes longer than `timeout` [s]."""
+        give_up = time.monotonic() + timeout
+        while time.monotonic() < give_up:
+            if self._process is not None and self._process.poll() is not None:
+                raise RobotError("the virtual arm ended before it was ready; its own message is above")
+            try:
+                Link.connect(self.stage, timeout=0.0).close()
+                return
+            except RobotError:
+                time.sleep(0.05)
+        raise RobotError(f"the virtual arm was not ready within {timeout:.0f} s")
 
     @property
     def pid(self) -> int:

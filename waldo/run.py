@@ -21,8 +21,13 @@ examples:
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -30,8 +35,8 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from data.config import build
-from data.errors import ConfigError, RobotError, did_you_mean
-from data.results import EpisodeLog, Figure
+from data.errors import ConfigError, RobotError, WaldoError, did_you_mean
+from data.results import EpisodeLog, Figure, write_atomic
 from data.statistics import wilson
 from real.audit import Audit, audit
 from real.cell import Cell
@@ -42,23 +47,71 @@ from real.loop import ControlLoop
 from real.operator import Operator
 from real.policy_link import PolicyProcess
 from real.policy_process import Settings
-from real.realtime import prefer
+from real.realtime import on_time
 from real.session import Episode, Session
 from real.virtual_process import VirtualArmProcess
 
 TICKS = "ticks.log"
 CLOCKS = ("wall", "step")
+HEAVY = {"torch", "onnxruntime", "cv2", "mujoco"}
 
 
 def run(cfg: DictConfig, out: Path) -> list[Figure]:
+    """In this process if it is light; in one of its own if somebody has loaded what a control loop must not share with."""
+    if not HEAVY & set(sys.modules):
+        return _control(cfg, out)
+    (out / "control.yaml").write_text(OmegaConf.to_yaml(cfg), encoding="utf-8")
+    # In a session of its own, so that it hears Ctrl-C once, from here; it brakes, and this process waits.
+    process = subprocess.Popen([sys.executable, "-m", "waldo.run", str(out)], start_new_session=True)
+    before = {s: signal.signal(s, lambda number, frame: process.send_signal(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return _answer(out)
+
+
+def _answer(out: Path) -> list[Figure]:
+    """What the control process left behind. Raises what it raised."""
+    path = out / "control.json"
+    if not path.exists():
+        raise RobotError("the control process ended without an answer; the arm's own watchdog stops the arm")
+    what = json.loads(path.read_text(encoding="utf-8"))
+    path.unlink()
+    (out / "control.yaml").unlink()
+    if "interrupted" in what:
+        raise KeyboardInterrupt(what["interrupted"])
+    if "error" in what:
+        raise RobotError(what["error"])
+    return [Figure(**figure) for figure in what["figures"]]
+
+
+def main(out: Path) -> int:
+    """The control process: `python -m waldo.run FOLDER`, started by run()."""
+    cfg = OmegaConf.load(out / "control.yaml")
+    assert isinstance(cfg, DictConfig)
+    what: dict[str, object]
+    try:
+        what = {"figures": [dataclasses.asdict(figure) for figure in _control(cfg, out)]}
+    except KeyboardInterrupt as stop:
+        what = {"interrupted": str(stop)}
+    except WaldoError as error:
+        what = {"error": str(error)}
+    write_atomic(out / "control.json", json.dumps(what))
+    return 0
+
+
+def _control(cfg: DictConfig, out: Path) -> list[Figure]:
     cell, dt, lockstep = _checked(cfg, out)
     folder = Path(tempfile.mkdtemp(prefix="waldo-"))  # mode 0700: only this user can reach the arm
-    with_arm: list[VirtualArmProcess | PolicyProcess] = []
+    processes: list[VirtualArmProcess | PolicyProcess] = []
     try:
         arm = VirtualArmProcess(folder, OmegaConf.to_container(cfg.env, resolve=True), lockstep)
-        with_arm.append(arm)
+        processes.append(arm)
+        arm.await_ready()
         policy = PolicyProcess(cell.robot.dof)
-        with_arm.append(policy)
+        processes.append(policy)
         settings = Settings(
             load=cfg.load,
             artefact=str(Path(cfg.artefact).resolve()),
@@ -70,7 +123,7 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
         policy.start(settings)
         rows, interrupted, killed = _episodes(cfg, out, cell, dt, arm, policy)
     finally:
-        for process in reversed(with_arm):
+        for process in reversed(processes):
             process.close()
         shutil.rmtree(folder, ignore_errors=True)
     found = audit(read_log(out / TICKS), cell.robot, cell.workspace, dt)
@@ -125,9 +178,12 @@ def _episodes(
     try:
         loop.connect()
         loop.check(spec, offered, made_for)
-        if not lockstep and (refused := prefer(priority=40)):
-            print(f"not granted by this system: {', '.join(refused)}; ticks may come later")
-        with Session(loop, operator, policy, lockstep) as session, EpisodeLog(out / "episodes.jsonl") as kept:
+        with contextlib.ExitStack() as stack:
+            refused = [] if lockstep else stack.enter_context(on_time(priority=40))
+            session = stack.enter_context(Session(loop, operator, policy, lockstep))
+            kept = stack.enter_context(EpisodeLog(out / "episodes.jsonl"))
+            if refused:
+                print(f"not granted by this system: {', '.join(refused)}; ticks may come later")
             for i in range(cfg.episodes):
                 row = session.episode(cfg.seed + i, cfg.time_limit, cfg.kill_policy_after)
                 _keep(row, operator, out)
@@ -203,3 +259,7 @@ def _report(rows: list[Episode], found: Audit) -> None:
             print(f"{name:<15} p50 {p50:.3f} ms   p99 {p99:.3f} ms   max {top:.3f} ms")
     if not found.whole:
         print("the end of the tick log is damaged; what lies before it was read")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -24,7 +24,7 @@ class Alive:
     started: float  # when the arm was set ACTIVE
     chunk_end: float | None  # when the newest chunk has no waypoints left; None before the first
     observed: float | None  # when what it answers was observed
-    message: str = ""  # what the policy said before it left, if anything
+    message: str = ""  # how the process ended, if it did
 
 
 def liveness(now: float, alive: Alive, limits: LivenessLimits) -> Verdict:
@@ -34,7 +34,7 @@ def liveness(now: float, alive: Alive, limits: LivenessLimits) -> Verdict:
         return Verdict(Stage.LIVENESS, Reaction.STOP, why)
 
     if not alive.process:
-        return late("the policy process has died" + (f": {alive.message}" if alive.message else ""))
+        return late("the policy process has died" + (f" ({alive.message})" if alive.message else ""))
     if not alive.silent <= limits.heartbeat:
         return late(f"the policy process hangs: no sign of life for {alive.silent * 1e3:.0f} ms")
     if alive.chunk_end is None or alive.observed is None:

@@ -89,6 +89,9 @@ class FakePolicy:
     def alive(self) -> bool:
         return self.is_alive
 
+    def obituary(self) -> str:
+        return "SIGKILL"
+
     def beat(self) -> Beat | None:
         self._count += self.beating
         return Beat(self._count, 0, 0.0, 0.0)

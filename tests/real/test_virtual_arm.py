@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +14,13 @@ import pytest
 
 from data.errors import RobotError, SpecError
 from real.audit import audit
+from real.base import Command
 from real.clock import StepClock
 from real.drivers.virtual import VirtualArm
 from real.lifecycle import Phase
 from real.link import Link, Message
 from real.log import LogWriter, read_log
-from real.loop import ControlLoop
+from real.loop import COMPLETE, ControlLoop
 from real.operator import Operator
 from real.policy_link import PolicyProcess
 from real.policy_process import Settings
@@ -212,3 +215,36 @@ def test_questions_to_the_stage(tmp_path: Path) -> None:
     assert link.ask(Message("success")).fields["success"] is False
     arm.close()
     arm.close()
+
+
+def test_when_control_vanishes_the_arm_stops_by_itself(tmp_path: Path) -> None:
+    """In real time: a master that sends commands, dies without a word, and a new one that finds the fault latched."""
+    tmp_path.chmod(0o700)
+    arm = VirtualArmProcess(tmp_path, {}, lockstep=False, world=WORLD)
+    try:
+        arm.await_ready()
+        first = VirtualArm(SPEC, arm.wire)
+        first.open()
+        first.arm_watchdog(0.05)
+        sample = first.read(time.monotonic() + 5)
+        assert sample is not None
+        for i in range(30):
+            q = sample.q + 1e-3 * i
+            assert first.write(Command(0.0, i, q, 0.08, int(COMPLETE)), 0.0)
+            first.read(time.monotonic() + 0.002)
+        first.close()
+        second = VirtualArm(SPEC, arm.wire)
+        give_up = time.monotonic() + 20
+        found = None
+        while time.monotonic() < give_up and not (found and found.fault):
+            if found is None:
+                with contextlib.suppress(RobotError):  # until the server has noticed that the first one is gone
+                    second.open()
+            found = second.read(time.monotonic() + 0.05) or found
+        assert found is not None and "watchdog" in second.explain(found.fault)
+        time.sleep(0.3)
+        still = second.read(time.monotonic() + 5)
+        assert still is not None and not still.dq.any()
+        second.close()
+    finally:
+        arm.close()
