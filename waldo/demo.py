@@ -66,14 +66,14 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     images = _can_render()
     videos = f"videos={cfg.videos if images else 0}"
     data = f"data.path={out}/dataset"
-    mlp = ("train.batch_size=128", f"seed={cfg.seed}")
+    common = ("train.batch_size=128", f"seed={cfg.seed}")
     began = time.perf_counter()
 
     steps.run("collect", "collect", f"episodes={cfg.demonstrations}", f"dataset={out}/dataset")
     flow, critic = f"checkpoint={out}/flow/checkpoint", f"critic={out}/critic/checkpoint"
-    steps.run("flow", "train", "policy=flow_mlp", data, f"train.steps={cfg.flow_steps}", *mlp)
-    steps.run("bc", "train", "policy=bc", data, f"train.steps={cfg.bc_steps}", *mlp)
-    steps.run("critic", "refine", flow, data, f"train.steps={cfg.critic_steps}", *mlp)
+    steps.run("flow", "train", "policy=flow", data, f"train.steps={cfg.flow_steps}", *common)
+    steps.run("bc", "train", "policy=bc", data, f"train.steps={cfg.bc_steps}", *common)
+    steps.run("critic", "refine", flow, data, f"train.steps={cfg.critic_steps}", *common)
     policies = {
         "untrained": (flow, "untrained=true"),
         "bc": (f"checkpoint={out}/bc/checkpoint",),
@@ -95,7 +95,7 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     }
     extra: dict[str, Figure] = {}
     if cfg.few:
-        steps.run("few", "train", "policy=flow_mlp", data, f"data.max_episodes={cfg.few}", f"train.steps={cfg.flow_steps // 2}", *mlp)
+        steps.run("few", "train", "policy=flow", data, f"data.max_episodes={cfg.few}", f"train.steps={cfg.flow_steps // 2}", *common)
         extra["few"] = steps.run("evaluate_few", "evaluate", f"checkpoint={out}/few/checkpoint", *held_out, "videos=0")["success"]
     if cfg.image_steps and images:
         seen = "data.observations=[observation.state,observation.images.front,observation.images.wrist]"
