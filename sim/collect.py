@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from data import layout
 from data.config import locate
-from data.errors import ConfigError, RenderError
+from data.errors import ConfigError, DatasetError, RenderError
 from data.record import Recorder
 from data.spec import Feature, PolicySpec
+from data.store import Dataset
 from sim.env import ArmVecEnv
 
 SIGNALS = (
@@ -42,7 +44,8 @@ def collect(
 ) -> dict[str, Any]:
     """One demonstration per seed; `sloppy` is the share of sloppy demonstrators, spread evenly.
 
-    An interrupted collection goes on where it stopped. Returns counts; images are left out, and that is said, without OpenGL.
+    An interrupted collection goes on where it stopped. Returns counts of the whole dataset; images are left out, and that is
+    said, without OpenGL. Raises DatasetError if `root` holds another collection.
     """
     cameras = {f.name: (f.shape[0], f.shape[1]) for f in env.spec.observations if f.is_image and images}
     missing = ""
@@ -53,11 +56,12 @@ def collect(
         cameras, missing = {}, str(error)
     seen = tuple(f for f in env.spec.observations if not f.is_image or f.name in cameras)
     spec = dataclasses.replace(env.spec, observations=seen).to_json()
-    counts: dict[str, Any] = {"episodes": 0, "success": 0, "frames": 0, "no_images": missing}
+    settings = {k: v for k, v in dataclasses.asdict(env.config).items() if k not in ("num_envs", "threads", "images")}
+    origin = {"first_seed": int(seeds[0]), "sloppy": sloppy, "expert": expert, "environment": settings, "spec": spec}
+    if not overwrite:
+        _require_same(root, origin)
     features = features_of(env.spec)
-    with Recorder(
-        root, env.spec.rate_hz, features, env.robot.name, cameras, overwrite, provenance={**provenance, "spec": spec}
-    ) as recorder:
+    with Recorder(root, env.spec.rate_hz, features, env.robot.name, cameras, overwrite, provenance={**provenance, **origin}) as recorder:
         already = recorder.committed
         with tqdm(total=len(seeds), initial=already, desc="collect", unit="episode") as bar:
             for start in range(already, len(seeds), env.num_envs):
@@ -69,11 +73,24 @@ def collect(
                         for name, size in cameras.items()
                     }
                     recorder.add_episode(arrays, env.task.instruction, pictures)
-                    counts["episodes"] += 1
-                    counts["success"] += int(arrays["next.success"].any())
-                    counts["frames"] += len(states)
                     bar.update()
-    return counts
+    dataset = Dataset.open(root)
+    success = dataset.table(["next.success"])["next.success"].reshape(-1)
+    starts = np.concatenate([[0], dataset.episode_ends[:-1]])
+    successes = int(np.logical_or.reduceat(success, starts).sum())
+    return {"episodes": dataset.num_episodes, "success": successes, "frames": dataset.num_frames, "no_images": missing}
+
+
+def _require_same(root: Path, origin: Mapping[str, Any]) -> None:
+    """Raises DatasetError if there is a dataset that was begun with another origin."""
+    if not (root / layout.INFO).exists():
+        return
+    there = Dataset.open(root).provenance
+    different = [key for key, value in origin.items() if there.get(key) != value]
+    if different:
+        raise DatasetError(
+            f"{root} holds demonstrations that were begun with another {', '.join(different)}; choose another folder, or overwrite it"
+        )
 
 
 def _demonstrate(env: ArmVecEnv, expert: str, seeds: np.ndarray, sloppy: list[bool]) -> list[tuple[dict[str, np.ndarray], np.ndarray]]:
@@ -92,6 +109,8 @@ def _demonstrate(env: ArmVecEnv, expert: str, seeds: np.ndarray, sloppy: list[bo
             pose = next(scripts[i], None)
             if pose is None:  # done, or given up
                 active[i] = False
+                if not rows[i]:
+                    raise ConfigError(f"the expert {expert} did nothing")
                 rows[i][-1]["next.terminated"] = True
                 continue
             row = np.array([i])
@@ -113,8 +132,6 @@ def _demonstrate(env: ArmVecEnv, expert: str, seeds: np.ndarray, sloppy: list[bo
             rows[i].append({**vectors, "action": action[i].copy(), **signals})
             states[i].append(drawn[i])
         active &= ~(terminated | truncated)
-    if any(not r for r in rows):
-        raise ConfigError(f"the expert {expert} did nothing")
     return [({name: _column([row[name] for row in r]) for name in r[0]}, np.array(s)) for r, s in zip(rows, states, strict=True)]
 
 
