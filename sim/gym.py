@@ -45,10 +45,16 @@ class GymVecEnv:
         except ModuleNotFoundError as error:
             hint = f"pip install 'waldo[{config.extra}]'" if config.extra else f"install {config.package}"
             raise ConfigError(f"environment {config.id} needs the package {error.name!r}, which is not installed: {hint}") from error
+        for key in ("num_envs", "max_steps", "rate_hz"):
+            if not getattr(config, key) > 0:
+                raise ConfigError(f"env.{key}={getattr(config, key)}; it must be positive")
         self.config = config
         self.num_envs, self.max_steps = config.num_envs, config.max_steps
         make = {"max_episode_steps": config.max_steps, "disable_env_checker": True, **config.kwargs}
-        self._envs = [gymnasium.make(config.id, **make) for _ in range(config.num_envs)]
+        try:
+            self._envs = [gymnasium.make(config.id, **make) for _ in range(config.num_envs)]
+        except (gymnasium.error.Error, TypeError) as error:  # a wrong id, or kwargs that it does not take
+            raise ConfigError(f"environment {config.id} cannot be made with {make}: {' '.join(str(error).split())}") from error
         features = []
         for name, part in config.observations.items():
             size = part.get("stop", 0) - part.get("start", 0)
