@@ -15,7 +15,7 @@ from data.video import write_mp4
 from policies.base import Sampler
 from sim.base import VecEnv
 from sim.caption import caption
-from sim.rollout import rollout
+from sim.rollout import FILM_EVERY, rollout
 
 
 def evaluate(
@@ -48,8 +48,9 @@ def evaluate(
                 if result.frames:
                     name = f"seed_{result.seed}_{'success' if result.success else 'failure'}.mp4"
                     (out / "videos").mkdir(exist_ok=True)
-                    film = caption(np.stack(result.frames), env.spec.rate_hz, "success" if result.success else "failure")
-                    write_mp4(out / "videos" / name, film, env.spec.rate_hz)
+                    rate_hz = env.spec.rate_hz / FILM_EVERY
+                    film = caption(np.stack(result.frames), rate_hz, "success" if result.success else "failure")
+                    write_mp4(out / "videos" / name, film, rate_hz)
                 log.append(result.row())
                 bar.update()
         rows = {row["seed"]: row for row in log.rows()}

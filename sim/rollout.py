@@ -20,6 +20,7 @@ from policies.base import Sampler
 from sim.base import Obs, VecEnv
 
 TILE = 32  # rows per network call
+FILM_EVERY = 2  # control steps per frame of a film
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def rollout(
 ) -> Iterator[EpisodeResult]:
     """Run one episode per seed and yield each as its group ends.
 
-    film     seeds to record frames of
+    film     seeds to record frames of, one every FILM_EVERY steps
     on_step  called with the number of episodes still running after every control step
     """
     spec = sampler.spec
@@ -97,7 +98,7 @@ def _group(
             chunk[rows] = sample_in_tiles(sampler, {k: v[rows] for k, v in history.items()}, streams)
             if not np.isfinite(chunk[rows]).all():
                 raise WaldoError(f"the policy returned a value that is not finite at step {step}")
-        film_rows = np.array([i for i in frames if active[i]], int)
+        film_rows = np.array([i for i in frames if active[i] and step % FILM_EVERY == 0], int)
         if len(film_rows):
             for i, image in zip(film_rows, env.render(camera, film_rows, film_size), strict=True):
                 frames[int(i)].append(image)

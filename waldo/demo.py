@@ -22,6 +22,8 @@ from omegaconf import DictConfig
 
 from data.errors import RenderError
 from data.results import SUMMARY, Figure, read_summary
+from waldo.compose import composed
+from waldo.films import draw
 from waldo.jobs import Job
 
 HELD_OUT, SELECTION = 100_000, 50_000  # first seeds; demonstrations start at 0
@@ -109,6 +111,8 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     arm: dict[str, Figure] = {}
     if cfg.run_episodes:
         arm = steps.run("run", "run", f"artefact={out}/artefact", f"episodes={cfg.run_episodes}", f"seed={HELD_OUT}")
+        if cfg.videos and not (out / "run" / "videos").exists():
+            draw(out / "run", composed("run", []).env, cfg.videos)
 
     from waldo.demo_report import write_report
 
