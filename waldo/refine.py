@@ -29,7 +29,7 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     require_match(spec, inputs.spec, f"dataset {inputs.dataset.root}")
     inputs.renormalize(policy.normalizer)
     torch.manual_seed(cfg.seed)
-    critic = build(cfg.critic, spec, policy.normalizer)
+    critic = build(cfg.offline, spec, policy.normalizer)
     transitions = inputs.transitions(critic.config.gamma)
     origin = {**provenance.collect(seed=cfg.seed), "dataset": inputs.dataset.content_hash}
     train(
