@@ -20,11 +20,12 @@ import numpy as np
 from data.errors import RobotError
 from data.spec import PolicySpec, require_match
 from real.base import Command, Driver, Sample
-from real.chunk import Chunk, Path
+from real.chunk import Chunk
 from real.clock import Clock, StepClock
 from real.lifecycle import Event, Lifecycle, Phase
 from real.log import LogWriter, TickRow
 from real.messages import State
+from real.path import Path
 from real.policy_link import PolicyLink
 from real.safety.commit import Committer, Motion
 from real.safety.egress import Egress
@@ -258,7 +259,8 @@ class ControlLoop:
         self._pending = None
         verdict = ingress(chunk, t, self.motion.q, self._ingress, self.limits)
         if verdict.ok:
-            self._path = Path(chunk, self._path)
+            m = self.motion
+            self._path = Path(chunk, t, m.q, m.v, m.a, self.limits)
         return verdict
 
     def _setpoint(self, t: float) -> Setpoint | None:

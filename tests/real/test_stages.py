@@ -9,7 +9,7 @@ import pytest
 
 from data.errors import RobotError
 from real.base import Sample
-from real.chunk import Chunk, Path
+from real.chunk import Chunk
 from real.kinematics import Kinematics
 from real.robots.panda import SPEC
 from real.safety.egress import Egress
@@ -322,31 +322,3 @@ def test_egress_refuses_everything_else() -> None:
         assert not egress().check(HOME.tolist(), width).ok
     assert egress().check(HOME.tolist(), 0.0402).ok
     assert not Egress(SPEC, DT).check(HOME.tolist(), 0.04).ok  # nothing seeded
-
-
-# the path through a chunk
-
-
-def test_path_goes_through_its_waypoints_smoothly() -> None:
-    rng = np.random.default_rng(0)
-    q = HOME + np.cumsum(rng.normal(size=(8, 7)) * 0.02, 0)
-    path = Path(chunk(q=q, width=np.linspace(0.08, 0.01, 8)))
-    for i in range(8):
-        np.testing.assert_allclose(path.at(1.0 + 0.05 * i).q, q[i], atol=1e-9)
-    h = 1e-6
-    for t in (1.02, 1.0501, 1.17, 1.3):
-        before, here, after = path.at(t - h), path.at(t), path.at(t + h)
-        np.testing.assert_allclose((after.q - before.q) / (2 * h), here.v, atol=1e-5)
-        np.testing.assert_allclose((after.v - before.v) / (2 * h), here.a, atol=1e-3)
-    knot = 1.1
-    np.testing.assert_allclose(path.at(knot - 1e-9).a, path.at(knot + 1e-9).a, atol=1e-4)
-    assert not path.at(0.9).v.any() and not path.at(1.36).v.any()
-    np.testing.assert_array_equal(path.at(9.0).q, q[-1])
-
-
-def test_path_leaves_with_the_velocity_of_the_one_before() -> None:
-    q = HOME + np.arange(8)[:, None] * 0.02
-    first = Path(chunk(q=q, width=np.full(8, 0.04)))
-    second = Path(chunk(q=q[3:], width=np.full(5, 0.04), t_obs=1.15), first)
-    np.testing.assert_allclose(second.at(1.15).v, first.at(1.15).v, atol=1e-9)
-    np.testing.assert_allclose(second.at(1.22).q, first.at(1.22).q, atol=1e-4)

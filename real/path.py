@@ -1,0 +1,89 @@
+"""`Path`: from where the arm is commanded to be, smoothly past the waypoints of a chunk, within what the arm can follow.
+
+    minimise   sum_i |p(t_i) - w_i|^2 dt  +  lambda  integral |p'''|^2      p(t0), p'(t0), p''(t0) = the commanded state
+
+A chunk never begins where the last one led, and waypoints 50 ms apart hold tremor that a simulator without acceleration
+limits obeys and an arm cannot. Both would drive the limits into saturation, and a saturated joint leaves the path by far
+more than the tremor was worth. The minimum is a zero-phase low-pass of the waypoints (cut-off lambda^(-1/6) rad/s); it is
+lowered until the path respects the arm's limits. Nothing is guaranteed by it: that is what `real.safety.commit` is for.
+"""
+
+from __future__ import annotations
+
+from math import ceil, pi
+
+import numpy as np
+
+from real.chunk import Chunk
+from real.safety.limits import MotionLimits, Setpoint
+
+CUTOFFS = (5.0, 3.5, 2.5, 1.8, 1.3, 0.9)  # [Hz], tried in this order
+PIECES = 2  # of constant jerk per waypoint
+SHARE = 0.85  # of the limits that a path may use
+
+
+class Path:
+    """q, v, a: the commanded state (n,) at time t0 [s]."""
+
+    def __init__(self, chunk: Chunk, t0: float, q: np.ndarray, v: np.ndarray, a: np.ndarray, limits: MotionLimits) -> None:
+        self.chunk, self.t0 = chunk, t0
+        times = chunk.t_obs + chunk.dt * np.arange(len(chunk.q)) - t0  # (n,) from now
+        ahead = times > 1e-6
+        self._length = float(times[-1])
+        self._q, self._v, self._a = q[None], v[None], a[None]
+        self.cutoff = 0.0  # [Hz]
+        if not ahead.any():
+            return
+        self._h = chunk.dt / PIECES
+        count = ceil(self._length / self._h - 1e-9)
+        times, waypoints = times[ahead], chunk.q[ahead]
+        basis = _positions(times, self._h, count)  # (m, count) per unit of jerk
+        wanted = waypoints - (q + times[:, None] * v + (times**2 / 2)[:, None] * a)
+        normal, right = basis.T @ basis * chunk.dt, basis.T @ wanted * chunk.dt
+        for cutoff in CUTOFFS:
+            weight = (2 * pi * cutoff) ** -6 * self._h
+            jerk = np.linalg.solve(normal + weight * np.eye(count), right)  # (count, n)
+            self.cutoff = cutoff
+            self._knots(jerk)
+            if self._follows(jerk, limits):
+                break
+
+    def at(self, t: float) -> Setpoint:
+        """The setpoint of time t [s]; past the last waypoint at rest, before t0 as at t0."""
+        t -= self.t0
+        width = self._width(t + self.t0)
+        if len(self._q) == 1 or t >= self._length:
+            zero = np.zeros_like(self._q[-1])
+            return Setpoint(self._q[-1], zero, zero, width)
+        i = min(max(int(t / self._h), 0), len(self._jerk) - 1)
+        s = max(t, 0.0) - i * self._h
+        q, v, a, j = self._q[i], self._v[i], self._a[i], self._jerk[i]
+        return Setpoint(q + s * (v + s * (a / 2 + s * (j / 6))), v + s * (a + s * (j / 2)), a + s * j, width)
+
+    def _width(self, t: float) -> float:
+        """The gripper follows its own speed limit: it is sent to the waypoint ahead at once."""
+        x = (t - self.chunk.t_obs) / self.chunk.dt
+        return float(self.chunk.width[min(max(int(x) + 1, 0), len(self.chunk.width) - 1)])
+
+    def _knots(self, jerk: np.ndarray) -> None:
+        """Position, velocity and acceleration where the jerk changes."""
+        h, zero = self._h, np.zeros((1, jerk.shape[1]))
+        self._jerk = jerk
+        a = self._a[0] + h * np.concatenate([zero, jerk.cumsum(0)])
+        v = self._v[0] + np.concatenate([zero, (h * a[:-1] + h * h / 2 * jerk).cumsum(0)])
+        q = self._q[0] + np.concatenate([zero, (h * v[:-1] + h * h / 2 * a[:-1] + h**3 / 6 * jerk).cumsum(0)])
+        self._q, self._v, self._a = q, v, a
+
+    def _follows(self, jerk: np.ndarray, limits: MotionLimits) -> bool:
+        """Whether the arm can follow; what it does already at t0 is not the path's doing."""
+        top_a = np.maximum(SHARE * limits.a_max, np.abs(self._a[0]))
+        top_v = np.maximum(SHARE * limits.v_max, np.abs(self._v[0]) + 0.1)
+        return bool((np.abs(self._a) <= top_a).all() and (np.abs(self._v) <= top_v).all() and (np.abs(jerk) <= SHARE * limits.j_max).all())
+
+
+def _positions(times: np.ndarray, h: float, count: int) -> np.ndarray:
+    """(m, count): what a unit of jerk during piece k contributes to the position at each time."""
+    start = h * np.arange(count)
+    since = np.maximum(times[:, None] - start, 0.0)
+    after = np.maximum(times[:, None] - start - h, 0.0)
+    return (since**3 - after**3) / 6
