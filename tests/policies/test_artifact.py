@@ -63,9 +63,9 @@ def differences(policy, artefact, num_samples=2):
     return worst
 
 
-@pytest.mark.parametrize("kind", ["unet", "bc"])
-def test_an_artefact_answers_as_its_policy(kind, tmp_path):
-    policy = plain(kind)
+def test_an_artefact_with_a_camera_answers_as_its_policy(tmp_path):
+    """tests/test_contracts.py compares every policy of configs/; none of those looks at pictures."""
+    policy = plain("bc")
     artefact = Artifact.load(export(policy, tmp_path / "artefact", {}, {}))
     assert artefact.spec == policy.spec
     assert differences(policy, artefact) < 1e-5
