@@ -54,7 +54,11 @@ def tick_dtype(dof: int) -> np.dtype:
             ("q", *vector),
             ("dq", *vector),
             ("width", "<f8"),
-            ("setpoint", *vector),  # NaN where there is none
+            ("setpoint", *vector),  # as selected from the chunk, before shaping; NaN where there is none
+            ("setpoint_v", *vector),
+            ("setpoint_a", *vector),
+            ("setpoint_width", "<f8"),
+            ("followed", "u1"),  # whether the commit stage was given it
             ("q_wire", *vector),
             ("v", *vector),
             ("a", *vector),

@@ -65,7 +65,9 @@ class ControlLoop:
         self._egress = Egress(driver.spec, self.settings.dt)
         self._ingress: IngressLimits | None = None
         self._row = TickRow(driver.spec.dof)
-        self._nothing = np.full(driver.spec.dof, np.nan)
+        nothing = np.full(driver.spec.dof, np.nan)
+        self._nothing = Setpoint(nothing, nothing, nothing, np.nan)
+        self._followed = False
         self._late: deque[bool] = deque([False] * 10, maxlen=10)
         self._due = 0.0
         self._seed = self._segment = 0
@@ -270,6 +272,7 @@ class ControlLoop:
         return self._path.at(t)
 
     def _advance(self, setpoint: Setpoint | None) -> tuple[Motion | None, Verdict]:
+        self._followed = setpoint is not None
         if self.motion is None:
             return None, PASS
         self.motion, verdict = self.committer.step(self.motion, setpoint)
@@ -339,13 +342,14 @@ class ControlLoop:
     ) -> None:
         if self.log is None or self.sample is None or self.motion is None:
             return
-        s, chunk = self.sample, self._path.chunk if self._path else None
+        s, m, chunk = self.sample, self.motion, self._path.chunk if self._path else None
+        sp = self._nothing if wanted is None else wanted
         row = self._row.pack(
             t=t, tick=self.ticks, episode=self.episode, segment=self._segment, phase=self.lifecycle.phase,
             reaction=max((v.reaction for v in said), default=Reaction.PASS), stages=sum({int(v.stage) for v in said}),
             wrote=wrote, fresh=fresh, lateness=lateness, chunk=chunk.seq if chunk else 0, chunk_age=t - chunk.t_obs if chunk else 0.0,
             t_device=s.t_device, sample_seq=s.seq, fault=s.fault, q=s.q, dq=s.dq, width=s.width,
-            setpoint=self._nothing if wanted is None else wanted.q, q_wire=self.motion.q, v=self.motion.v, a=self.motion.a,
-            width_wire=self.width, compute=time.perf_counter() - began,
+            setpoint=sp.q, setpoint_v=sp.v, setpoint_a=sp.a, setpoint_width=sp.width, followed=self._followed,
+            q_wire=m.q, v=m.v, a=m.a, width_wire=self.width, compute=time.perf_counter() - began,
         )  # fmt: skip
         self.log.tick(row)

@@ -1,11 +1,13 @@
 """`Path`: from where the arm is commanded to be, smoothly past the waypoints of a chunk, within what the arm can follow.
 
-    minimise   sum_i |p(t_i) - w_i|^2 dt  +  lambda  integral |p'''|^2      p(t0), p'(t0), p''(t0) = the commanded state
+    minimise   sum_i |p(t_i) - w_i|^2 dt  +  lambda  integral |p'''|^2  +  e^T P e      p(t0), p'(t0), p''(t0) = the commanded state
 
 A chunk never begins where the last one led, and waypoints 50 ms apart hold tremor that a simulator without acceleration
 limits obeys and an arm cannot. Both would drive the limits into saturation, and a saturated joint leaves the path by far
 more than the tremor was worth. The minimum is a zero-phase low-pass of the waypoints (cut-off lambda^(-1/6) rad/s); it is
-lowered until the path respects the arm's limits. Nothing is guaranteed by it: that is what `real.safety.commit` is for.
+lowered until the path respects the arm's limits. e is the distance at the last waypoint from a target that goes on with
+the speed it had, P the exact price of closing it later (the Riccati solution of the triple integrator), so that a short
+chunk is followed as closely as a long one. Nothing is guaranteed by all this: that is what `real.safety.commit` is for.
 """
 
 from __future__ import annotations
@@ -40,9 +42,11 @@ class Path:
         basis = _positions(times, self._h, count)  # (m, count) per unit of jerk
         wanted = waypoints - (q + times[:, None] * v + (times**2 / 2)[:, None] * a)
         normal, right = basis.T @ basis * chunk.dt, basis.T @ wanted * chunk.dt
+        end, missing = self._end(chunk.q, chunk.dt, count)
         for cutoff in CUTOFFS:
-            weight = (2 * pi * cutoff) ** -6 * self._h
-            jerk = np.linalg.solve(normal + weight * np.eye(count), right)  # (count, n)
+            w = 2 * pi * cutoff
+            price = end.T @ _riccati(w)
+            jerk = np.linalg.solve(normal + price @ end + w**-6 * self._h * np.eye(count), right + price @ missing)  # (count, n)
             self.cutoff = cutoff
             self._knots(jerk)
             if self._follows(jerk, limits):
@@ -59,6 +63,17 @@ class Path:
         s = max(t, 0.0) - i * self._h
         q, v, a, j = self._q[i], self._v[i], self._a[i], self._jerk[i]
         return Setpoint(q + s * (v + s * (a / 2 + s * (j / 6))), v + s * (a + s * (j / 2)), a + s * j, width)
+
+    def _end(self, waypoints: np.ndarray, dt: float, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """At the last waypoint: position, velocity and acceleration per unit of jerk (3, count), and what is missing (3, n)."""
+        t, h = self._length, self._h
+        since = np.maximum(t - h * np.arange(count), 0.0)
+        after = np.maximum(since - h, 0.0)
+        matrix = np.stack([(since**3 - after**3) / 6, (since**2 - after**2) / 2, since - after])
+        q, v, a = self._q[0], self._v[0], self._a[0]
+        span = min(3, len(waypoints) - 1)
+        speed = (waypoints[-1] - waypoints[-1 - span]) / (span * dt)
+        return matrix, np.stack([waypoints[-1] - (q + t * v + t * t / 2 * a), speed - (v + t * a), -a])
 
     def _width(self, t: float) -> float:
         """The gripper follows its own speed limit: it is sent to the waypoint ahead at once."""
@@ -79,6 +94,13 @@ class Path:
         top_a = np.maximum(SHARE * limits.a_max, np.abs(self._a[0]))
         top_v = np.maximum(SHARE * limits.v_max, np.abs(self._v[0]) + 0.1)
         return bool((np.abs(self._a) <= top_a).all() and (np.abs(self._v) <= top_v).all() and (np.abs(jerk) <= SHARE * limits.j_max).all())
+
+
+def _riccati(w: float) -> np.ndarray:
+    """(3, 3): least cost of bringing position, velocity and acceleration to zero, jerk weighted by w^-6."""
+    p = np.array([[2.0, 2.0, 1.0], [2.0, 3.0, 2.0], [1.0, 2.0, 2.0]])
+    order = np.arange(3)
+    return p * w ** -(1.0 + order[:, None] + order)
 
 
 def _positions(times: np.ndarray, h: float, count: int) -> np.ndarray:

@@ -22,13 +22,15 @@ def spec(n_action_steps: int = 4, horizon: int = 16) -> PolicySpec:
 
 
 class Expert:
-    """The scripted demonstrator, asked at every control step; what it would do next is extrapolated for one more."""
+    """The scripted demonstrator, asked at every control step for its next AHEAD actions. It looks that little too early."""
+
+    AHEAD = 5
 
     def __init__(self, folder: Path) -> None:
-        self.spec = spec(n_action_steps=1, horizon=2)
+        self.spec = spec(n_action_steps=1, horizon=self.AHEAD)
         self._script: Iterator[np.ndarray] = iter(())
+        self._next: list[np.ndarray] = []
         self._stamp = b""
-        self._last = np.zeros(8)
 
     def sample(self, obs: Mapping[str, np.ndarray], num_samples: int, seeds: np.ndarray) -> np.ndarray:
         frame = {name: values[0, -1] for name, values in obs.items()}
@@ -37,14 +39,12 @@ class Expert:
             self._stamp = stamp
             self._expert = PickPlaceExpert(np.random.default_rng(int(seeds[0])), False, self.spec.rate_hz)
             self._expert.obs = frame
-            self._script = self._expert.script()
-            self._last = frame["observation.state"]
+            self._script, self._next = self._expert.script(), []
         self._expert.obs = frame
-        action = next(self._script, self._last)
-        ahead = action.copy()
-        ahead[:3] += action[:3] - self._last[:3]
-        self._last = action
-        return np.stack([action, ahead])[None, None].astype(np.float32)
+        self._next = self._next[1:]
+        while len(self._next) < self.AHEAD:
+            self._next.append(next(self._script, self._next[-1] if self._next else frame["observation.state"]))
+        return np.stack(self._next)[None, None].astype(np.float32)
 
 
 class Hold:

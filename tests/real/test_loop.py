@@ -18,6 +18,7 @@ from real.clock import StepClock
 from real.lifecycle import Lifecycle, Phase
 from real.log import LogWriter, read_log
 from real.loop import COMPLETE, ControlLoop
+from real.replay import replay
 from real.robots.panda import SPEC
 from real.safety.verdict import PASS, Reaction
 from tests.real.fakes import DT, FakeArm, FakePolicy, cell, chunk, joint_spec, ready_loop
@@ -312,10 +313,14 @@ def test_the_log_tells_the_same_story(tmp_path: Path) -> None:
     place = cell()
     report = audit(found, SPEC, place.workspace, DT)
     assert report.outside == 0 and report.interventions["liveness"] == 1 and report.ticks == loop.ticks
+    again = replay(found, place.committer(DT))
+    assert again.differ == 0 and again.ticks == loop.ticks
     spoiled = found.ticks.copy()
     spoiled["q_wire"][60, 2] += 1e-4
     seen = audit(dataclasses.replace(found, ticks=spoiled), SPEC, place.workspace, DT)
     assert seen.commanded_outside["jerk"] > 0 and seen.commanded_outside["acceleration"] > 0
+    assert replay(dataclasses.replace(found, ticks=spoiled), place.committer(DT)).differ == 1
+    assert replay(found, cell(acceleration=0.5).committer(DT)).differ > 0, "other limits give other commands"
 
 
 def test_the_loop_needs_no_learning_library_and_no_simulator() -> None:

@@ -69,7 +69,7 @@ def test_a_seam_is_closed_within_the_limits() -> None:
 
 
 def test_the_cutoff_falls_until_the_arm_can_follow() -> None:
-    zigzag = HOME + np.where(np.arange(16)[:, None] % 2 == 0, 0.3, -0.3)
+    zigzag = HOME + np.where(np.arange(16)[:, None] % 2 == 0, 0.1, -0.1)
     path = Path(chunk(zigzag), 1.0, HOME, ZERO, ZERO, LIMITS)
     assert CUTOFFS[-1] < path.cutoff < CUTOFFS[0]
     samples = np.array([path.at(1.0 + x).a for x in np.arange(0, 0.75, 0.002)])

@@ -14,7 +14,9 @@ import pytest
 
 from data.results import read_summary
 from real.audit import audit
+from real.cell import Cell, CellConfig
 from real.log import read_log
+from real.replay import replay
 from real.robots.panda import SPEC
 from tests.real.fakes import DT, cell
 
@@ -43,6 +45,8 @@ def test_the_demonstrator_does_the_task_on_the_arm(tmp_path: Path) -> None:
     assert log.whole and log.header["robot"] == "panda" and len(log.ticks) == figures["ticks"].value
     again = audit(log, SPEC, cell().workspace, DT)
     assert again.outside == 0 and again.active > 1000
+    described = Cell(CellConfig(**log.header["cell"]))
+    assert replay(log, described.committer(log.header["dt"])).differ == 0
     history = np.load(out / "history" / "seed_200001.npz")
     assert len(history["t"]) == len(history["state"]) > 50
     assert len(np.load(out / "timing.npz")["lateness"]) == len(log.ticks)
