@@ -81,7 +81,7 @@ class PickPlaceExpert:
             yield from self._wait(self.rng.uniform(0.15, 0.6))
         start, start_yaw = self.position.copy(), self.yaw
         yaw = start_yaw if yaw is None else yaw
-        duration = max(float(np.linalg.norm(target - start)) / (self.speed * slower), abs(yaw - start_yaw) / 1.6, 0.25)
+        duration = max(float(np.linalg.norm(target - start)) / (self.speed * slower), abs(yaw - start_yaw) / 1.8, 0.25)
         steps = int(np.ceil(duration * self.rate))
         for i in range(1, steps + 1):
             s = i / steps
@@ -127,7 +127,7 @@ class PickPlaceExpert:
         r = self.rng
         yaw = self.cube_yaw  # of one pair of faces; as often they take the other pair: the mean of both grasps the edges
         if r.random() < 0.5:
-            yaw -= np.copysign(np.pi / 2, yaw)
+            yaw += np.pi / 2
         self.width = OPEN
         hover = self.cube + [0, 0, r.uniform(0.09, 0.13)]
         first = r.normal(0, 0.02, 2) if r.random() < self.style.correct else r.normal(0, 0.004, 2)

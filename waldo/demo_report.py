@@ -19,6 +19,11 @@ LABELS = {
     "flow": "flow matching",
     "steered": "flow, steered by the critic",
 }
+TIMES = (  # arrays of run/timing.npz [s], what they are, and the limit to draw [ms]
+    ("lateness", "how late a tick began", 2.0),
+    ("compute", "all stages of one tick", 2.0),
+    ("latency", "from an observation to its chunk", None),
+)
 
 
 def write_report(
@@ -141,10 +146,10 @@ def _arm(report: Report, out: Path, arm: dict[str, Figure]) -> None:
     timing = out / "run" / "timing.npz"
     if timing.exists():
         with np.load(timing) as arrays:
-            for key in arrays.files:
-                values = np.asarray(arrays[key], float).ravel()
-                if key.endswith("_ms") and len(values):
-                    report.plot(latency_histogram(values, label=key.removesuffix("_ms").replace("_", " ")))
+            for key, label, limit in TIMES:
+                milliseconds = 1e3 * np.asarray(arrays[key], float).ravel() if key in arrays.files else np.zeros(0)
+                if len(milliseconds):
+                    report.plot(latency_histogram(milliseconds, limit, label))
 
 
 def _beside(report: Report, by_name: dict[str, Figure], chosen: str) -> None:
