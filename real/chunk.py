@@ -4,7 +4,7 @@
       |----------|----------|------- ... -------|
      w[0]       w[1]       w[2]                w[n-1]
 
-w[0] is the target that was in force when the observation was taken; action k of the policy is reached at
+w[0] is where the arm was commanded to be when the observation was taken; action k of the policy is reached at
 t_obs + (k + 1) dt, as in the simulator, where it is the target of the step that follows the observation.
 """
 

@@ -43,6 +43,7 @@ class Settings:
     perception: str  # socket
     lockstep: bool
     perception_hz: float = 50.0
+    proposals: int = 1
     states: int = -1  # descriptors of the rings, filled in when the process is started
     chunks: int = -1
     beats: int = -1
@@ -147,7 +148,7 @@ def warm_up(planner: Planner) -> None:
     for feature in spec.observations:
         for first in feature.quaternions:
             obs[feature.name][..., first] = 1
-    planner.model.sample(obs, 1, np.array([0], np.uint64))
+    planner.model.sample(obs, planner.proposals, np.array([0], np.uint64))
 
 
 def _greet(settings: Settings, spec: PolicySpec | None, error: str, robot: str) -> None:
@@ -163,7 +164,7 @@ def main(argv: list[str]) -> int:
     try:
         model = locate(settings.load)(Path(settings.artefact))
         robot: RobotSpec = locate(settings.robot)
-        planner = Planner(model, Kinematics(robot))
+        planner = Planner(model, Kinematics(robot), settings.proposals)
         cameras = {f.name: (f.shape[0], f.shape[1]) for f in model.spec.observations if f.is_image}
         perception = Perception(Link.connect(Path(settings.perception)), settings.perception_hz, cameras)
         warm_up(planner)

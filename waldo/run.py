@@ -119,6 +119,7 @@ def _control(cfg: DictConfig, out: Path) -> list[Figure]:
             perception=str(arm.stage),
             lockstep=lockstep,
             perception_hz=cfg.perception_hz,
+            proposals=cfg.proposals,
         )
         policy.start(settings)
         rows, interrupted, killed = _episodes(cfg, out, cell, dt, arm, policy)
@@ -141,7 +142,7 @@ def _checked(cfg: DictConfig, out: Path) -> tuple[Cell, float, bool]:
     """Raises ConfigError or RobotError before anything is started."""
     if cfg.clock not in CLOCKS:
         raise ConfigError(f"clock={cfg.clock}; {did_you_mean(cfg.clock, CLOCKS)}")
-    for name in ("episodes", "time_limit", "rate_hz", "perception_hz", "latency"):
+    for name in ("episodes", "time_limit", "rate_hz", "perception_hz", "latency", "proposals"):
         if not 0 < cfg[name] < 1e6:
             raise ConfigError(f"{name}={cfg[name]}; it has to be positive")
     if not cfg.env:

@@ -15,6 +15,7 @@ class SampleLimits:
     age: float = 0.05  # [s] without a new reading before the arm is stopped
     tolerance: float = 0.02  # [rad] of jump beyond what the joint's speed limit explains
     tracking: float = 0.35  # [rad] between command and reading
+    strayed: float = 0.05  # [s] for which it may be more before the arm is stopped
     rejected: int = 3  # implausible readings in a row before the arm is stopped
     frozen: float = 0.1  # [s] of a moving command with a bit-identical reading
     moved: float = 0.02  # [rad] the command must have moved meanwhile
@@ -22,8 +23,8 @@ class SampleLimits:
     still: float = 0.1  # [rad/s] that counts as standing still
 
 
-def reading(sample: Sample, previous: Sample, commanded: np.ndarray, spec: RobotSpec, limits: SampleLimits) -> Verdict:
-    """One new reading against the one before and the command; jumps and unheard-of values are rejected, not clamped."""
+def reading(sample: Sample, previous: Sample, spec: RobotSpec, limits: SampleLimits) -> Verdict:
+    """One new reading against the one before; jumps and unheard-of values are rejected, not clamped."""
     if sample.fault:
         return Verdict(Stage.SAMPLE, Reaction.CUT, f"the arm reports fault {sample.fault:#x}")
     values = np.concatenate([sample.q, sample.dq, [sample.width, sample.t_device]])
@@ -40,10 +41,16 @@ def reading(sample: Sample, previous: Sample, commanded: np.ndarray, spec: Robot
     q_min, q_max = np.array(spec.q_min) - 0.05, np.array(spec.q_max) + 0.05
     if not ((sample.q >= q_min) & (sample.q <= q_max)).all():
         return Verdict(Stage.SAMPLE, Reaction.FAULT, f"a joint is read outside its range: {np.round(sample.q, 3).tolist()}")
-    error = np.abs(commanded - sample.q)
-    if not (error <= limits.tracking).all():
+    return PASS
+
+
+def strayed(sample: Sample, commanded: np.ndarray, since: float, limits: SampleLimits) -> Verdict:
+    """since: [s] that the arm has been further from its command than it should; a contact, a payload, a lost brake."""
+    if not since <= limits.strayed:
+        error = np.abs(commanded - sample.q)
         joint = int(np.argmax(error))
-        return Verdict(Stage.SAMPLE, Reaction.FAULT, f"joint {joint} is {error[joint]:.3f} rad from its command")
+        why = f"joint {joint} has been {error[joint]:.3f} rad from its command for {since * 1e3:.0f} ms"
+        return Verdict(Stage.SAMPLE, Reaction.FAULT, why)
     return PASS
 
 

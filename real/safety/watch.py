@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from real.base import RobotSpec, Sample
-from real.safety.plausible import SampleLimits, frozen, reading, silence, standstill
+from real.safety.plausible import SampleLimits, frozen, reading, silence, standstill, strayed
 from real.safety.verdict import Reaction, Verdict
 
 
@@ -18,10 +18,12 @@ class Watch:
         self._rejected = 0
         self._still_since = 0.0  # when readings were last seen to change
         self._commanded_then = np.zeros(spec.dof)
+        self._on_track = 0.0  # when the arm was last near its command
 
     def begin(self, sample: Sample) -> None:
         self.sample, self._rejected = sample, 0
         self._still_since, self._commanded_then = sample.t, sample.q
+        self._on_track = sample.t
 
     def look(self, found: Sample | None, now: float, commanded: np.ndarray, held: float | None) -> tuple[bool, list[Verdict]]:
         """Whether a new reading was accepted, and what there is to say.
@@ -32,7 +34,7 @@ class Watch:
         assert last is not None
         if found is None or found.seq == last.seq:
             return False, [silence(now, last, self._rejected, self._limits)]
-        verdict = reading(found, last, commanded, self._spec, self._limits)
+        verdict = reading(found, last, self._spec, self._limits)
         if verdict.reaction == Reaction.LOG:
             self._rejected += 1
             return False, [verdict, silence(now, last, self._rejected, self._limits)]
@@ -40,8 +42,14 @@ class Watch:
         if not np.array_equal(found.q, last.q):
             self._still_since, self._commanded_then = found.t, commanded
         moved = float(np.abs(commanded - self._commanded_then).max())
+        if (np.abs(commanded - found.q) <= self._limits.tracking).all():
+            self._on_track = found.t
         self.sample = found
-        said = [verdict, frozen(found.t - self._still_since, moved, self._limits)]
+        said = [
+            verdict,
+            strayed(found, commanded, found.t - self._on_track, self._limits),
+            frozen(found.t - self._still_since, moved, self._limits),
+        ]
         if held is not None:
             said.append(standstill(found, held, self._limits))
         return True, said

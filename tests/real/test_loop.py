@@ -149,7 +149,7 @@ BAD_READINGS: dict[str, tuple[Tamper, int]] = {
     "jump": (lambda s: dataclasses.replace(s, q=s.q + 0.2), 3),
     "nan": (lambda s: dataclasses.replace(s, q=s.q * NAN), 3),
     "frozen encoder": (lambda s: dataclasses.replace(s, q=HOME + 0.24), 60),
-    "far from the command": (lambda s: dataclasses.replace(s, q=s.q + 0.002 * (s.seq - 126)), 250),
+    "far from the command": (lambda s: dataclasses.replace(s, q=s.q + 0.002 * (s.seq - 126)), 280),
 }
 
 

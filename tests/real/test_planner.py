@@ -26,11 +26,13 @@ class Replay:
     def __init__(self, actions: np.ndarray, n_action_steps: int = 4, horizon: int = 8) -> None:
         self.spec = spec(n_action_steps, horizon)
         self.actions, self.asked = actions, []  # type: ignore[var-annotated]
+        self.ways: list[np.ndarray] = [np.zeros(8)]
 
     def sample(self, obs: Mapping[str, np.ndarray], num_samples: int, seeds: np.ndarray) -> np.ndarray:
         start = len(self.asked) * self.spec.n_action_steps
         self.asked.append((obs, seeds))
-        return self.actions[start : start + self.spec.horizon][None, None]
+        ways = [self.actions[start : start + self.spec.horizon] + way for way in self.ways[:num_samples]]
+        return np.stack(ways)[None]
 
 
 def state(t: float, q: np.ndarray) -> State:
@@ -59,8 +61,9 @@ def test_chunks_are_the_joint_targets_of_the_simulator() -> None:
     env.close()
     for k in range(0, 16, 4):
         t = 0.05 * k
-        planner.see(state(t, HOME), SEEN)
-        chunk = planner.plan(state(t, HOME), t, t)
+        here = state(t, HOME if k == 0 else wanted[k - 1])  # an arm that is commanded what the simulator was
+        planner.see(here, SEEN)
+        chunk = planner.plan(here, t, t)
         assert chunk.t_obs == t and chunk.dt == 0.05 and len(chunk.q) == 9
         np.testing.assert_array_equal(chunk.q[0], HOME if k == 0 else wanted[k - 1])
         np.testing.assert_array_equal(chunk.q[1:], wanted[k : k + 8])
@@ -81,6 +84,35 @@ def test_windows_hold_the_newest_frames_and_begin_with_the_first_one_repeated() 
     seen = model.asked[0][0]["observation.state"]
     assert seen.shape == (1, 2, 8) and seen.dtype == np.float32
     np.testing.assert_allclose(seen[0, 1], np.concatenate([position[0], quat[0], [0.08]]), atol=1e-6)
+
+
+def test_of_several_ways_the_one_that_was_announced_is_gone_on_with() -> None:
+    """Two ways lie 0.2 m apart and are drawn in changing order: the first draw decides for all that follow."""
+    left, right = np.zeros(8), np.zeros(8)
+    left[1], right[1] = 0.1, -0.1
+    model = Replay(np.zeros((64, 8)) + [0.4, 0, 0.4, 0, 1, 0, 0, 0.05])
+    planner = Planner(model, Kinematics(SPEC), proposals=2)
+    planner.begin(1, 0)
+    taken = []
+    for k in range(4):
+        model.ways = [left, right] if k % 2 == 0 else [right, left]
+        planner.see(state(0.2 * k, HOME), SEEN)
+        chunk = planner.plan(state(0.2 * k, HOME), 0.2 * k, 0.0)
+        taken.append(Kinematics(SPEC).tool(chunk.q[-1])[0, 1] > 0)
+    assert taken == [True] * 4
+    planner.begin(2, 0)
+    planner.see(state(0.0, HOME), SEEN)
+    planner.plan(state(0.0, HOME), 0.0, 0.0)
+    assert planner._expected[0, 1] == -0.1, "a new episode begins with a new draw"
+
+
+def test_one_broken_proposal_is_enough_to_be_refused() -> None:
+    model = Replay(np.zeros((64, 8)) + [0.4, 0, 0.4, 0, 1, 0, 0, 0.05])
+    model.ways = [np.zeros(8), np.full(8, np.nan)]
+    planner = Planner(model, Kinematics(SPEC), proposals=2)
+    planner.begin(1, 0)
+    planner.see(state(0.0, HOME), SEEN)
+    assert np.isnan(planner.plan(state(0.0, HOME), 0.0, 0.0).q[1:]).all()
 
 
 def test_a_nan_stays_a_nan() -> None:
