@@ -125,9 +125,7 @@ class PickPlaceExpert:
 
     def _grasp(self, miss: bool) -> Script:
         r = self.rng
-        yaw = self.cube_yaw  # of one pair of faces; as often they take the other pair: the mean of both grasps the edges
-        if r.random() < 0.5:
-            yaw += np.pi / 2
+        yaw = self.cube_yaw
         self.width = OPEN
         hover = self.cube + [0, 0, r.uniform(0.09, 0.13)]
         first = r.normal(0, 0.02, 2) if r.random() < self.style.correct else r.normal(0, 0.004, 2)

@@ -14,114 +14,187 @@ examples:
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 
-from data.errors import RenderError
+from data.config import build
+from data.errors import RenderError, WaldoError
 from data.results import SUMMARY, Figure, read_summary
 from waldo.compose import composed
+from waldo.demo_report import write_report
 from waldo.films import draw
 from waldo.jobs import Job
 
 HELD_OUT, SELECTION = 100_000, 50_000  # first seeds; demonstrations start at 0
 POLICIES = ("untrained", "bc", "flow", "steered")
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # two trainings side by side beat one on two threads
 OTHER_CUBE = "env.task.cube_half=0.025"  # the condition nobody tuned to
 
 
 class Steps:
-    """Runs commands one after the other, keeps those that are finished, and remembers how long each took."""
+    """Runs commands, keeps those that are finished, and remembers how long each took."""
 
-    def __init__(self, out: Path, fresh: bool) -> None:
-        self.out, self.fresh = out, fresh
+    def __init__(self, out: Path) -> None:
+        self.out = out
         self.seconds: dict[str, float] = {}
+        self._lane: threading.Thread | None = None
+        self._child: subprocess.Popen[str] | None = None
+        self._failed = ""
 
     def run(self, name: str, command: str, *words: str) -> dict[str, Figure]:
         """The figures of `waldo command words out=<out>/name`, by name."""
-        folder = self.out / name
-        line = f"waldo {command} {' '.join(words)} out={folder}"
-        note = folder / "command.txt"
+        folder, line = self._line(name, command, words)
         start = time.perf_counter()
-        finished = (folder / SUMMARY).exists() and note.exists() and note.read_text() == line
-        print(f"\n\033[1m$ {line}\033[0m{'   (finished before)' if finished else ''}", flush=True)
-        if not finished:
-            job = Job(command, (*words, f"out={folder}"))
-            cfg, _ = job._composed()
-            job.execute(cfg, folder)
-            note.write_text(line)
-            (folder / "seconds.txt").write_text(f"{time.perf_counter() - start:.1f}")
-        seconds = folder / "seconds.txt"
-        self.seconds[name] = float(seconds.read_text()) if seconds.exists() else 0.0
-        return {figure.name: figure for figure in read_summary(folder)[2]}
+        done = _finished(folder, line)
+        print(f"\n$ {line}{'   (finished before)' if done else ''}", flush=True)
+        if not done:
+            Job(command, (*words, f"out={folder}")).perform()
+            self._note(folder, line, start)
+        return self._figures(name)
+
+    def beside(self, steps: Sequence[tuple[str, ...]]) -> None:
+        """Begin (name, command, *words) one after the other in a process of its own, on the other core."""
+        self._lane = threading.Thread(target=self._walk, args=(steps,), daemon=True)
+        self._lane.start()
+
+    def join(self) -> None:
+        """Wait for what runs beside. Raises WaldoError if a step of it failed."""
+        while self._lane is not None and self._lane.is_alive():
+            self._lane.join(0.2)  # short, so that Ctrl-C is heard
+        if self._failed:
+            raise WaldoError(self._failed)
+
+    def stop(self) -> None:
+        """End what runs beside; what it finished is kept."""
+        self._failed = self._failed or "stopped"
+        if self._child is not None and self._child.poll() is None:
+            self._child.send_signal(signal.SIGINT)
+            self._child.wait()
+
+    def _walk(self, steps: Sequence[tuple[str, ...]]) -> None:
+        for name, command, *words in steps:
+            folder, line = self._line(name, command, words)
+            start = time.perf_counter()
+            done = _finished(folder, line)
+            print(f"\n$ {line} &{'   (finished before)' if done else ''}", flush=True)
+            if not done:
+                folder.mkdir(parents=True, exist_ok=True)
+                call = [sys.executable, "-m", "waldo", command, *words, f"out={folder}"]
+                with (folder / "log.txt").open("w") as log:
+                    self._child = subprocess.Popen(call, stdout=log, stderr=subprocess.STDOUT, text=True, env={**os.environ, **ONE_THREAD})
+                    status = self._child.wait()
+                if self._failed:
+                    return
+                if status:
+                    last = (folder / "log.txt").read_text().strip().splitlines()
+                    self._failed = f"`{line}` ended with status {status}: {last[-1] if last else 'it said nothing'}"
+                    return
+                self._note(folder, line, start)
+            self._figures(name)
+
+    def _line(self, name: str, command: str, words: Sequence[str]) -> tuple[Path, str]:
+        folder = self.out / name
+        return folder, f"waldo {command} {' '.join(words)} out={folder}"
+
+    def _note(self, folder: Path, line: str, start: float) -> None:
+        (folder / "command.txt").write_text(line)
+        (folder / "seconds.txt").write_text(f"{time.perf_counter() - start:.1f}")
+
+    def _figures(self, name: str) -> dict[str, Figure]:
+        self.seconds[name] = float((self.out / name / "seconds.txt").read_text())
+        return self.figures(name)
+
+    def figures(self, name: str) -> dict[str, Figure]:
+        """Of a step that is finished."""
+        return {figure.name: figure for figure in read_summary(self.out / name)[2]}
+
+
+def _finished(folder: Path, line: str) -> bool:
+    note = folder / "command.txt"
+    return (folder / SUMMARY).exists() and note.exists() and note.read_text() == line
 
 
 def run(cfg: DictConfig, out: Path) -> list[Figure]:
     if cfg.fresh:
-        import shutil
-
         for folder in out.iterdir():
             if folder.is_dir():
                 shutil.rmtree(folder)
-    steps = Steps(out, cfg.fresh)
-    images = _can_render()
-    videos = f"videos={cfg.videos if images else 0}"
-    data = f"data.path={out}/dataset"
-    common = ("train.batch_size=128", f"seed={cfg.seed}")
-    began = time.perf_counter()
+    steps = Steps(out)
+    try:
+        return _walk(cfg, out, steps)
+    except BaseException:
+        steps.stop()
+        raise
 
-    steps.run("collect", "collect", f"episodes={cfg.demonstrations}", f"dataset={out}/dataset")
+
+def _walk(cfg: DictConfig, out: Path, steps: Steps) -> list[Figure]:
+    images = _can_render()
+    films = f"videos={cfg.videos if images else 0}"
+    data = f"data.path={out}/dataset"
+    common = (data, "n_action_steps=12", "train.batch_size=128", "train.threads=1", f"seed={cfg.seed}")
+    held_out = (f"episodes={cfg.episodes}", f"seed={HELD_OUT}")
     flow, critic = f"checkpoint={out}/flow/checkpoint", f"critic={out}/critic/checkpoint"
-    steps.run("flow", "train", "policy=flow", data, f"train.steps={cfg.flow_steps}", *common)
-    steps.run("bc", "train", "policy=bc", data, f"train.steps={cfg.bc_steps}", *common)
-    steps.run("critic", "refine", flow, data, f"train.steps={cfg.critic_steps}", *common)
     policies = {
         "untrained": (flow, "untrained=true"),
         "bc": (f"checkpoint={out}/bc/checkpoint",),
         "flow": (flow,),
         "steered": (flow, critic, "steer=best_of_n"),
     }
-    chosen_on = {
-        name: steps.run(f"select_{name}", "evaluate", *policies[name], f"episodes={cfg.selection}", f"seed={SELECTION}", "videos=0")[
-            "success"
-        ]
-        for name in ("flow", "steered")
-    }
-    chosen = max(chosen_on, key=lambda name: (chosen_on[name].value, name == "flow"))
-    held_out = (f"episodes={cfg.episodes}", f"seed={HELD_OUT}")
-    figures = {name: steps.run(f"evaluate_{name}", "evaluate", *policies[name], *held_out, videos)["success"] for name in POLICIES}
-    other = {
-        name: steps.run(f"other_cube_{name}", "evaluate", *policies[name], *held_out, OTHER_CUBE, "videos=0")["success"]
-        for name in ("bc", chosen)
-    }
-    extra: dict[str, Figure] = {}
+    began = time.perf_counter()
+
+    steps.run("collect", "collect", f"episodes={cfg.demonstrations}", f"images={images}".lower(), f"dataset={out}/dataset")
+    beside: list[tuple[str, ...]] = [
+        ("bc", "train", "policy=bc", f"train.steps={cfg.bc_steps}", *common),
+        ("evaluate_bc", "evaluate", *policies["bc"], *held_out, films),
+        ("other_cube_bc", "evaluate", *policies["bc"], *held_out, OTHER_CUBE, "videos=0"),
+    ]
     if cfg.few:
-        steps.run("few", "train", "policy=flow", data, f"data.max_episodes={cfg.few}", f"train.steps={cfg.flow_steps // 2}", *common)
-        extra["few"] = steps.run("evaluate_few", "evaluate", f"checkpoint={out}/few/checkpoint", *held_out, "videos=0")["success"]
+        beside += [
+            ("few", "train", "policy=flow", f"data.max_episodes={cfg.few}", f"train.steps={cfg.flow_steps // 2}", *common),
+            ("evaluate_few", "evaluate", f"checkpoint={out}/few/checkpoint", *held_out, "videos=0"),
+        ]
     if cfg.image_steps and images:
         seen = "data.observations=[observation.state,observation.images.front,observation.images.wrist]"
-        steps.run(
-            "image", "train", "policy=flow_mlp", "policy.noise_draws=4", data, seen, f"train.steps={cfg.image_steps}", "train.batch_size=64"
-        )
-        extra["image"] = steps.run(
-            "evaluate_image", "evaluate", f"checkpoint={out}/image/checkpoint", "episodes=20", f"seed={HELD_OUT}", "videos=2"
-        )["success"]
+        brief = ("policy=flow", "policy.noise_draws=2", seen, f"train.steps={cfg.image_steps}", *common, "train.batch_size=32")
+        beside += [
+            ("image", "train", *brief),
+            ("evaluate_image", "evaluate", f"checkpoint={out}/image/checkpoint", "episodes=20", f"seed={HELD_OUT}", f"videos={cfg.videos}"),
+        ]
+    steps.beside(beside)
+    steps.run("flow", "train", "policy=flow", f"train.steps={cfg.flow_steps}", *common)
+    steps.run("critic", "refine", flow, data, f"train.steps={cfg.critic_steps}", "train.threads=1", f"seed={cfg.seed}")
+    selection = (f"episodes={cfg.selection}", f"seed={SELECTION}", "videos=0")
+    chosen_on = {name: steps.run(f"select_{name}", "evaluate", *policies[name], *selection)["success"] for name in ("flow", "steered")}
+    chosen = max(chosen_on, key=lambda name: (chosen_on[name].value, name == "flow"))
+    for name in ("untrained", "flow", "steered"):
+        steps.run(f"evaluate_{name}", "evaluate", *policies[name], *held_out, films)
+    steps.run("other_cube", "evaluate", *policies[chosen], *held_out, OTHER_CUBE, "videos=0")
     steps.run("export", "export", *policies[chosen], f"artefact={out}/artefact")
+    steps.join()
     arm: dict[str, Figure] = {}
     if cfg.run_episodes:
         arm = steps.run("run", "run", f"artefact={out}/artefact", f"episodes={cfg.run_episodes}", f"seed={HELD_OUT}")
-        if cfg.videos and not (out / "run" / "videos").exists():
+        if cfg.videos and images and not (out / "run" / "videos").exists():
             draw(out / "run", composed("run", []).env, cfg.videos)
 
-    from waldo.demo_report import write_report
-
-    results = [_renamed(figures[name], f"success/{name}") for name in POLICIES]
+    results = [_renamed(steps.figures(f"evaluate_{name}")["success"], f"success/{name}") for name in POLICIES]
     if "success" in arm:
         results.append(_renamed(arm["success"], "success/arm"))
-    results += [_renamed(figure, f"success/other_cube/{name}") for name, figure in other.items()]
-    results += [_renamed(figure, f"success/{name}") for name, figure in extra.items()]
-    results += [Figure("seconds", time.perf_counter() - began, "s")]
+    results.append(_renamed(steps.figures("other_cube")["success"], f"success/other_cube/{chosen}"))
+    for name, folder in (("other_cube/bc", "other_cube_bc"), ("few", "evaluate_few"), ("image", "evaluate_image")):
+        if (out / folder / SUMMARY).exists():
+            results.append(_renamed(steps.figures(folder)["success"], f"success/{name}"))
+    results.append(Figure("seconds", time.perf_counter() - began, "s"))
     report = write_report(out, chosen, chosen_on, results, arm, steps.seconds, images)
     _farewell(out, report, chosen, results)
     return results
@@ -129,8 +202,6 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
 
 def _can_render() -> bool:
     """Whether there is OpenGL; if not, says once which package to install."""
-    from data.config import build
-
     env = build({"_target_": "sim.env.ArmVecEnv", "task": {"_target_": "sim.tasks.pick_place.PickPlace"}}, num_envs=1)
     try:
         env.render("front", [0], (32, 32))
@@ -143,8 +214,6 @@ def _can_render() -> bool:
 
 
 def _renamed(figure: Figure, name: str) -> Figure:
-    import dataclasses
-
     return dataclasses.replace(figure, name=name)
 
 
@@ -153,7 +222,7 @@ def _farewell(out: Path, report: Path, chosen: str, results: list[Figure]) -> No
     for figure in results:
         mark = "   <- exported" if figure.name == f"success/{chosen}" else ""
         print(f"  {figure}{mark}")
-    next_commands: tuple[Any, ...] = (
+    next_commands = (
         f"waldo run artefact={out}/artefact episodes=20",
         f"waldo evaluate checkpoint={out}/artefact env.task.cube_half=0.03",
         "waldo train data=pusht_human policy=flow env=pusht",

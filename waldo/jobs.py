@@ -52,6 +52,11 @@ class Job:
         sys.stdout.flush()
         return 0
 
+    def perform(self) -> list[Figure]:
+        """As `run`, for a command that is a step of another: nothing is printed at the end."""
+        cfg, out = self._composed()
+        return self.execute(cfg, out)
+
     def execute(self, cfg: DictConfig, out: Path) -> list[Figure]:
         """Run the command in `out`. A folder that was made for a run which its own input stopped is removed again."""
         made = not out.exists()
