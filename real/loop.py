@@ -13,25 +13,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from math import inf
 
 import numpy as np
 
 from data.errors import RobotError
 from data.spec import PolicySpec, require_match
 from real.base import Command, Driver, Sample
-from real.chunk import Chunk
 from real.clock import Clock, StepClock
+from real.follower import Follower
 from real.lifecycle import Event, Lifecycle, Phase
 from real.log import LogWriter, TickRow
 from real.messages import State
-from real.path import Path
 from real.policy_link import PolicyLink
 from real.safety.commit import Committer, Motion
 from real.safety.egress import Egress
-from real.safety.ingress import IngressLimits, ingress
 from real.safety.limits import Setpoint, next_width, shape
-from real.safety.liveness import Alive, liveness
 from real.safety.timing import timing
 from real.safety.verdict import PASS, Reaction, Stage, Verdict
 from real.safety.watch import Watch
@@ -63,7 +59,7 @@ class ControlLoop:
         self.motion: Motion | None = None
         self.width = 0.0
         self._egress = Egress(driver.spec, self.settings.dt)
-        self._ingress: IngressLimits | None = None
+        self._follower = Follower(policy, self.limits, self.settings, isinstance(clock, StepClock))
         self._row = TickRow(driver.spec.dof)
         nothing = np.full(driver.spec.dof, np.nan)
         self._nothing = Setpoint(nothing, nothing, nothing, np.nan)
@@ -73,9 +69,6 @@ class ControlLoop:
         self._seed = self._segment = 0
         self._since = 0.0  # when the present phase began
         self._cut = False
-        self._path: Path | None = None
-        self._pending: Chunk | None = None
-        self._beat = (0, 0.0)  # the newest count, and when it changed
         self._watch = Watch(driver.spec, self.settings.sample)
 
     @property
@@ -108,8 +101,7 @@ class ControlLoop:
         sample = self._await_sample()
         if sample.fault:
             raise RobotError(f"the arm reports: {self.driver.explain(sample.fault)}; nothing is started until that is cleared")
-        dof = self.driver.spec.dof
-        self._ingress = IngressLimits(dof, bytes.fromhex(spec.hash()), 1.0 / spec.rate_hz)
+        self._follower.match(spec, self.driver.spec.dof)
         self.driver.arm_watchdog(self.settings.watchdog)
         self._to(Phase.CHECKED, self.clock.now(), "checked; watchdog armed")
 
@@ -128,7 +120,8 @@ class ControlLoop:
         self._egress.seed(sample.q.tolist(), self.width)
         self._watch.begin(sample)
         self._segment += 1
-        self._cut, self._path, self.stop_reason = False, None, None
+        self._cut, self.stop_reason = False, None
+        self._follower.end()
         self._due = self.clock.now()
         self._to(Phase.READY, self._due, "holding the measured pose")
 
@@ -136,8 +129,8 @@ class ControlLoop:
         """Hand the arm to the policy. The only thing that begins motion."""
         self._to(Phase.ACTIVE, self._due, f"started, seed {seed}")
         self.episode += 1
-        self._seed, self._path, self._pending = seed, None, None
-        self._beat = (self._beat[0], self._due)
+        self._seed = seed
+        self._follower.begin(self.episode, self._due)
 
     def stop(self, why: str) -> None:
         """Brake and hold. From any phase; does nothing where nothing moves."""
@@ -184,12 +177,13 @@ class ControlLoop:
         hear(Stage.TIMING, self._timing(lateness))
         fresh, said = self._read(t + lateness)
         hear(Stage.SAMPLE, *said)
-        hear(Stage.LIVENESS, self._liveness(t))
-        hear(Stage.INGRESS, self._take_chunk(t))
+        active, motion = self.lifecycle.phase == Phase.ACTIVE, self.motion
+        hear(Stage.LIVENESS, self._follower.liveness(t) if active else PASS)
+        hear(Stage.INGRESS, self._follower.take(t, motion) if active and motion else PASS)
         if self.log is not None and self.log.failed:
             hear(Stage.NONE, Verdict(Stage.WRITE, Reaction.STOP, self.log.failed))
         self._react(verdicts, t)
-        setpoint = self._setpoint(t + self.settings.dt)
+        setpoint = self._follower.setpoint(t + self.settings.dt) if self.lifecycle.phase == Phase.ACTIVE else None
         shaped, verdict = shape(setpoint, self.limits)
         shaped, fenced = (shaped, PASS) if shaped is None else self.committer.fence.apply(shaped)
         hear(Stage.SHAPE, verdict, fenced)
@@ -227,49 +221,6 @@ class ControlLoop:
             return found is not None, []
         held = now - self._since if self.lifecycle.phase == Phase.HOLD else None
         return self._watch.look(found, now, self.motion.q, held)
-
-    def _liveness(self, t: float) -> Verdict:
-        if self.lifecycle.phase != Phase.ACTIVE:
-            return PASS
-        beat = self.policy.beat()
-        if beat is not None and beat.count != self._beat[0]:
-            self._beat = (beat.count, t)
-        silent = t - self._beat[1]
-        if isinstance(self.clock, StepClock):  # virtual time waits for the policy, real time does not wait for ever
-            answered = t - self._since - self.settings.latency
-            silent = 0.0 if answered < 0 or self.policy.caught_up(self.episode, t - self.settings.latency) else inf
-        path = self._path
-        known = Alive(
-            process=(alive := self.policy.alive()),
-            message="" if alive else self.policy.obituary(),
-            silent=silent,
-            started=self._since,
-            chunk_end=path.chunk.end if path else None,
-            observed=path.chunk.t_obs if path else None,
-        )
-        return liveness(t, known, self.settings.liveness)
-
-    def _take_chunk(self, t: float) -> Verdict:
-        if self.lifecycle.phase != Phase.ACTIVE:
-            return PASS
-        self._pending = self.policy.newest() or self._pending
-        chunk = self._pending
-        early = isinstance(self.clock, StepClock) and chunk is not None and t < chunk.t_obs + self.settings.latency
-        if chunk is None or chunk.episode != self.episode or early:
-            return PASS
-        assert self._ingress is not None and self.motion is not None
-        self._pending = None
-        verdict = ingress(chunk, t, self.motion.q, self._ingress, self.limits)
-        if verdict.ok:
-            m = self.motion
-            self._path = Path(chunk, t, m.q, m.v, m.a, self.limits)
-        return verdict
-
-    def _setpoint(self, t: float) -> Setpoint | None:
-        """Selected by time from the newest accepted chunk; before the first one the arm rests where it is."""
-        if self.lifecycle.phase != Phase.ACTIVE or self._path is None:
-            return None
-        return self._path.at(t)
 
     def _advance(self, setpoint: Setpoint | None) -> tuple[Motion | None, Verdict]:
         self._followed = setpoint is not None
@@ -342,7 +293,7 @@ class ControlLoop:
     ) -> None:
         if self.log is None or self.sample is None or self.motion is None:
             return
-        s, m, chunk = self.sample, self.motion, self._path.chunk if self._path else None
+        s, m, chunk = self.sample, self.motion, self._follower.path.chunk if self._follower.path else None
         sp = self._nothing if wanted is None else wanted
         row = self._row.pack(
             t=t, tick=self.ticks, episode=self.episode, segment=self._segment, phase=self.lifecycle.phase,

@@ -52,6 +52,8 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
+        if kind is not None and not self.loop.at_rest:
+            self.loop.cut(f"the session broke off: {kind.__name__}")  # nobody ticks any more: the arm brakes by itself
 
     def _signal(self, number: int, frame: FrameType | None) -> None:
         if self.interrupted:
@@ -76,7 +78,7 @@ class Session:
         while self._phase() == Phase.ACTIVE:
             loop.tick()
             elapsed = (loop.ticks - first) * dt
-            success = self.operator.done(loop.clock.now(), self.lockstep)
+            success = self._done()
             if success:
                 loop.stop("the task is done")
             elif self.interrupted:
@@ -88,6 +90,14 @@ class Session:
                 os.kill(self.policy.pid, signal.SIGKILL)
         return self._finish(seed, success, first)
 
+    def _done(self) -> bool:
+        """Whether the task is done. A link that broke is a reason to brake, not to drop everything in motion."""
+        try:
+            return self.operator.done(self.loop.clock.now(), self.lockstep)
+        except RobotError as error:
+            self.loop.stop(f"nobody can say whether the task is done: {error}")
+            return False
+
     def _finish(self, seed: int, success: bool, first: int) -> Episode:
         """Tick until the arm stands still, then a little longer."""
         loop, dt = self.loop, self.loop.settings.dt
@@ -96,7 +106,7 @@ class Session:
             if loop.at_rest and commanded < 0:
                 commanded = loop.ticks - ended
             sample = loop.sample
-            if sample is not None and np.abs(sample.dq).max() < STILL and measured < 0:
+            if commanded >= 0 and measured < 0 and sample is not None and np.abs(sample.dq).max() < STILL:
                 measured = loop.ticks - ended
             if commanded >= 0 and measured >= 0:
                 break
