@@ -28,7 +28,8 @@ def draw(run: Path, env_node: Any, most: int = 6) -> list[Path]:
         for seed, path in tqdm([(s, p) for s, p in histories if p.exists()], desc="films", unit="episode"):
             with np.load(path) as history:
                 times, states = history["t"], history["state"]
-            picked = np.searchsorted(times, np.arange(times[0], times[-1], 1 / RATE_HZ))
+            wanted = np.arange(times[0], times[-1], 1 / RATE_HZ)
+            picked = np.minimum(np.searchsorted(times, wanted), len(states) - 1)
             frames = np.stack([env.physics.show(states[i], env.task.film_camera, SIZE, beautiful=True) for i in picked])
             outcome = "success" if rows[seed]["success"] else "failure"
             (run / "videos").mkdir(exist_ok=True)
