@@ -6,11 +6,12 @@ weights, so a run that was killed and resumed equals the uninterrupted one bit f
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,17 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+@contextlib.contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Numbers below 1e-38 count as zero while this lasts: an untrained network makes them, and they are slow on a CPU."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)  # the flag belongs to the whole process: what comes after wants IEEE arithmetic
+
+
+@flushed_denormals()
 def train(
     module: SpecModule,
     draw: DrawBatch,
@@ -101,7 +113,6 @@ def train(
     device = pick_device(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
-    torch.set_flush_denormal(True)
     out.mkdir(parents=True, exist_ok=True)
     module.to(device).train()
     params = {name: p for name, p in module.named_parameters() if p.requires_grad}

@@ -7,7 +7,7 @@ import pytest
 
 from data.errors import SpecError, WaldoError
 from data.noise import fold, normal
-from sim.rollout import TILE, rollout, sample_in_tiles
+from sim.rollout import FILM_EVERY, TILE, rollout, sample_in_tiles
 from tests.policies.dummy import tiny_flow
 from tests.sim.dummy import POSITION, SPEC, PointEnv
 
@@ -127,7 +127,7 @@ def test_episodes_on_the_arm_are_the_same_in_any_batch_and_order(arm):
 def test_only_the_asked_seeds_are_filmed_and_as_long_as_they_last():
     env = PointEnv(3)
     results = {r.seed: r for r in rollout(env, Noisy(), [1, 2, 3, 4], film=[2, 4], film_size=(8, 12))}
-    assert {seed: len(r.frames) for seed, r in results.items()} == {1: 0, 2: 12, 3: 0, 4: 14}
+    assert {seed: len(r.frames) for seed, r in results.items()} == {1: 0, 2: 12 // FILM_EVERY, 3: 0, 4: 14 // FILM_EVERY}
     assert [int(frame[0, 0, 0]) for frame in results[2].frames] == list(range(12))  # frame t is what was seen before action t
     assert results[2].frames[0].shape == (8, 12, 3)
     assert set(env.rendered) == {2, 4}
