@@ -128,7 +128,9 @@ def test_only_the_asked_seeds_are_filmed_and_as_long_as_they_last():
     env = PointEnv(3)
     results = {r.seed: r for r in rollout(env, Noisy(), [1, 2, 3, 4], film=[2, 4], film_size=(8, 12))}
     assert {seed: len(r.frames) for seed, r in results.items()} == {1: 0, 2: 12 // FILM_EVERY, 3: 0, 4: 14 // FILM_EVERY}
-    assert [int(frame[0, 0, 0]) for frame in results[2].frames] == list(range(12))  # frame t is what was seen before action t
+    assert [int(frame[0, 0, 0]) for frame in results[2].frames] == list(
+        range(0, 12, FILM_EVERY)
+    )  # frame t is what was seen before action t
     assert results[2].frames[0].shape == (8, 12, 3)
     assert set(env.rendered) == {2, 4}
 
