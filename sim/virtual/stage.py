@@ -82,14 +82,17 @@ class Stage:
             self._held = self._held + 1 if self.world.success() else 0
             if self._held >= getattr(self.world, "success_steps", 1) and self._done_at is None:
                 self._done_at = now
-        due = [client for client in self._clients if client.every and step % client.every == 0]
-        if due:
-            message = self._observation(now)
-            for client in due:
-                try:
-                    client.link.send(message, timeout=0.0)
-                except WaldoError:  # a client that does not read its stream must not hold up the arm
-                    self._drop(client)
+        self._publish([client for client in self._clients if client.every and step % client.every == 0], now)
+
+    def _publish(self, clients: list[_Client], now: float) -> None:
+        if not clients:
+            return
+        message = self._observation(now)
+        for client in clients:
+            try:
+                client.link.send(message, timeout=0.0)
+            except WaldoError:  # a client that does not read its stream must not hold up the arm
+                self._drop(client)
 
     def _observation(self, now: float) -> Message:
         self._sent += 1
@@ -108,6 +111,7 @@ class Stage:
             if message.kind == "reset":
                 self._on_reset(int(fields["seed"]))  # type: ignore[call-overload]
                 self._times, self._states, self._held, self._done_at = [], [], 0, None
+                self._publish([c for c in self._clients if c.every], now)  # what was seen before is no longer true
                 return Message("reset", {"t": now})
             if message.kind == "success":
                 return Message("success", {"success": self._done_at is not None, "t": self._done_at})

@@ -10,13 +10,14 @@ from data.spec import Feature, PolicySpec
 from real.robots.panda import SPEC
 from tests.real.stub_policies import POSES, STATE
 
+FRONT = Feature("observation.images.front", (6, 8, 3), "uint8")
 MARK = Feature("observation.environment_state", (2,), names=("seed", "steps"), units=("1", "1"))
 
 
 class BenchWorld:
     robot = SPEC
     timestep = 0.002
-    spec = PolicySpec("bench", SPEC.name, (STATE, MARK), POSES, 20.0)
+    spec = PolicySpec("bench", SPEC.name, (STATE, MARK, FRONT), POSES, 20.0)
 
     def __init__(self, settings: Mapping[str, object]) -> None:
         self.reset(0)
@@ -46,4 +47,4 @@ class BenchWorld:
         return self._q
 
     def show(self, camera: str, size: tuple[int, int]) -> np.ndarray:
-        return np.zeros((*size, 3), np.uint8)
+        return np.full((*size, 3), self._seed, np.uint8)

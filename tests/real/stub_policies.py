@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -96,3 +97,19 @@ class SwayHang(Sway):
 
 class SwayRaise(Sway):
     misbehave = "raise"
+
+
+class Look(Sway):
+    """Sways only while the camera shows the episode's seed, which is how the bench paints its images."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        front = Feature("observation.images.front", (6, 8, 3), "uint8")
+        self.spec = dataclasses.replace(self.spec, observations=(*self.spec.observations, front))
+
+    def sample(self, obs: Mapping[str, np.ndarray], num_samples: int, seeds: np.ndarray) -> np.ndarray:
+        image = obs["observation.images.front"]
+        assert image.shape == (1, 1, 6, 8, 3) and image.dtype == np.uint8
+        seen = (image == obs["observation.environment_state"][0, -1, 0]).all()
+        chunk = super().sample(obs, num_samples, seeds)
+        return chunk if seen else np.full_like(chunk, np.nan)

@@ -195,6 +195,12 @@ def test_a_policy_that_does_not_fit_is_refused_before_anything_moves(tmp_path: P
         rig.close()
 
 
+@pytest.mark.parametrize("rig", ["Look"], indirect=True)
+def test_a_policy_that_reads_a_camera_gets_its_images(rig: Rig) -> None:
+    rig.moving(700)
+    assert rig.outside() == 0
+
+
 def test_a_policy_that_does_not_load_says_why(tmp_path: Path) -> None:
     rig = Rig(tmp_path, "Nobody")
     try:
