@@ -86,9 +86,7 @@ class ControlLoop:
     def connect(self) -> None:
         """Open the driver and see one reading; nothing is sent. Raises RobotError."""
         self.driver.open()
-        sample = self._await_sample()
-        if isinstance(self.clock, StepClock):
-            self.clock.advance(sample.t_device)
+        self._await_sample()
         self._to(Phase.CONNECTED, self.clock.now(), "connected")
 
     def check(self, spec: PolicySpec, offered: PolicySpec, robot_hash: str = "") -> None:
@@ -276,6 +274,8 @@ class ControlLoop:
         for _ in range(50):
             found = self.driver.read(self.clock.now() + 0.02)
             if found is not None:
+                if isinstance(self.clock, StepClock):
+                    self.clock.advance(found.t_device)  # the arm's time is the only one there is
                 return found
         raise RobotError("the arm sends no readings")
 

@@ -162,6 +162,7 @@ def test_two_runs_are_the_same_to_the_last_bit(tmp_path: Path) -> None:
     for field in ("t", "phase", "stages", "chunk", "q", "setpoint", "q_wire", "v", "a", "width_wire"):
         np.testing.assert_array_equal(runs[0][field], runs[1][field], err_msg=field)
     assert np.abs(runs[0]["q_wire"] - runs[0]["q_wire"][0]).max() > 0.1
+    assert np.abs(runs[0]["t"] - runs[0]["t_device"]).max() < 1e-6, "the loop's time is the arm's, episode after episode"
     assert audit(read_log(rig.log_path), SPEC, rig.cell.workspace, DT).outside == 0
 
 
