@@ -12,7 +12,6 @@ import pytest
 from data.errors import CheckpointError, ConfigError, SpecError
 from policies.artifact import Artifact
 from policies.export import export
-from policies.imitation.bc import BCConfig, BCPolicy
 from policies.offline.iql import IQLConfig, IQLCritic
 from policies.steering.best_of_n import BestOfN, BestOfNConfig
 from tests.policies.dummy import POINT, Scripted, make_normalizer, make_obs, make_spec, seeds_of, stir, tiny_flow
@@ -25,10 +24,7 @@ def critic_for(policy, **options):
 
 
 def plain(kind):
-    spec = make_spec(camera=kind != "mlp")
-    return (
-        stir(BCPolicy(BCConfig(width=16, depth=1), spec, make_normalizer(spec))) if kind == "bc" else tiny_flow(spec, network=kind, depth=2)
-    )
+    return tiny_flow(make_spec(camera=kind == "unet"), network=kind, depth=2)
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +59,9 @@ def differences(policy, artefact, num_samples=2):
     return worst
 
 
-def test_an_artefact_with_a_camera_answers_as_its_policy(tmp_path):
-    """tests/test_contracts.py compares every policy of configs/; none of those looks at pictures."""
-    policy = plain("bc")
+def test_an_artefact_with_a_camera_and_a_unet_answers_as_its_policy(tmp_path):
+    """The slow one to trace; tests/test_contracts.py compares every policy of configs/ as an MLP that sees no pictures."""
+    policy = plain("unet")
     artefact = Artifact.load(export(policy, tmp_path / "artefact", {}, {}))
     assert artefact.spec == policy.spec
     assert differences(policy, artefact) < 1e-5
