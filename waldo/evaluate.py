@@ -15,6 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from omegaconf import DictConfig
 
 from data.results import Figure
@@ -24,6 +25,8 @@ from waldo.policy import identity, load_sampler, open_env
 
 
 def run(cfg: DictConfig, out: Path) -> list[Figure]:
+    if cfg.threads:
+        torch.set_num_threads(cfg.threads)
     sampler = load_sampler(cfg.checkpoint, cfg.critic, cfg.steer, cfg.untrained, cfg.trust)
     env = open_env(cfg.env, sampler.spec)
     rows = evaluate(
