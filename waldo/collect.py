@@ -28,6 +28,8 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
         raise ConfigError(f"episodes={cfg.episodes}: at least one demonstration is needed")
     if not 0 <= cfg.sloppy <= 1:
         raise ConfigError(f"sloppy={cfg.sloppy} is a share; allowed: 0 to 1")
+    if not cfg.env.get("_target_"):
+        raise ConfigError("this needs an environment: env=pick_place")
     env = build(cfg.env)
     if not getattr(env.config, "expert", ""):
         raise ConfigError("this environment has no scripted expert (env.expert)")

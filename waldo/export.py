@@ -11,6 +11,7 @@ examples:
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from data.errors import CheckpointError
+from data.errors import CheckpointError, ConfigError
 from data.results import Figure
 from policies import checkpoint
 from policies.artifact import Artifact
+from policies.checkpoint import replace_folder
 from policies.export import export
 from waldo import provenance
 from waldo.policy import load_sampler
@@ -30,14 +32,21 @@ TOLERANCE = 1e-4  # of the action's own range, per chunk; the networks agree to 
 
 
 def run(cfg: DictConfig, out: Path) -> list[Figure]:
+    if (Path(cfg.checkpoint) / "artifact.json").exists():
+        raise ConfigError(f"{cfg.checkpoint} is an artefact already; export the checkpoint that it was made from")
     sampler: Any = load_sampler(cfg.checkpoint, cfg.critic, cfg.steer, trust=cfg.trust)
     origin = {**provenance.collect(), "trained": checkpoint.provenance(Path(cfg.checkpoint))}
     origin["dataset"] = origin["trained"].get("dataset", "unknown")
-    folder = export(sampler, Path(cfg.artefact), _limits(sampler.spec.robot), origin)
-    artefact = Artifact.load(folder)
-    difference, torch_ms, onnx_ms = parity(sampler, artefact)
-    if not difference <= TOLERANCE:
-        raise CheckpointError(f"the artefact differs from the policy by {difference:.2g} of the action's range; allowed: {TOLERANCE}")
+    folder = Path(cfg.artefact)
+    draft = folder.with_name(folder.name + ".unchecked")
+    try:
+        export(sampler, draft, _limits(sampler.spec.robot), origin)
+        difference, torch_ms, onnx_ms = parity(sampler, Artifact.load(draft))
+        if not difference <= TOLERANCE:
+            raise CheckpointError(f"the artefact differs from the policy by {difference:.2g} of the action's range; allowed: {TOLERANCE}")
+        replace_folder(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     print(f"next: waldo run artefact={folder}")
     return [
         Figure("parity/max_difference", difference, "of the range"),

@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from data.config import build
-from data.errors import ConfigError
+from data.errors import CheckpointError, ConfigError
 from data.spec import PolicySpec, require_match
 from policies import checkpoint
 from policies.base import Sampler
@@ -27,7 +27,7 @@ def load_sampler(path: str, critic: str, steer: DictConfig, untrained: bool = Fa
         from policies.artifact import Artifact
 
         return Artifact.load(folder)
-    policy: Any = checkpoint.load(folder, trust)
+    policy = load_policy(folder, trust)
     if untrained:
         torch.manual_seed(0)
         policy = build(checkpoint.config_node(policy), policy.spec, policy.normalizer).eval()
@@ -35,11 +35,26 @@ def load_sampler(path: str, critic: str, steer: DictConfig, untrained: bool = Fa
         return policy
     if not critic:
         raise ConfigError("steering needs a critic: critic=<folder that waldo refine wrote>/checkpoint")
-    return build(steer, policy, checkpoint.load(Path(critic), trust))
+    values = checkpoint.load(Path(critic), trust)
+    if not hasattr(values, "q"):
+        raise CheckpointError(f"{critic} holds a {type(values).__name__}, which is not a critic; `waldo refine` makes one")
+    return build(steer, policy, values)
+
+
+def load_policy(folder: Path, trust: str = "") -> Any:
+    """Raises CheckpointError for what cannot be loaded or cannot be sampled."""
+    policy = checkpoint.load(folder, trust)
+    if not hasattr(policy, "sample"):
+        raise CheckpointError(f"{folder} holds a {type(policy).__name__}, which is not a policy; `waldo train` makes one")
+    return policy
 
 
 def open_env(node: DictConfig, spec: PolicySpec) -> Any:
-    """The environment for a policy of this spec, with its cameras on if the policy looks through them. Raises SpecError if they do not fit."""
+    """The environment for a policy of this spec, with its cameras on if the policy looks through them. Raises SpecError if they do not fit,
+    ConfigError for env=none.
+    """
+    if not node.get("_target_"):
+        raise ConfigError("this needs an environment: env=pick_place")
     env = build(node)
     require_match(spec, env.spec, f"environment {env.spec.task}")
     if any(f.is_image for f in spec.observations) and hasattr(env.config, "images"):

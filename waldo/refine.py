@@ -16,14 +16,14 @@ from omegaconf import DictConfig
 from data.config import build, typed
 from data.results import Figure
 from data.spec import require_match
-from policies import checkpoint
 from policies.inputs import DataConfig, Inputs
 from policies.train import TrainConfig, train
 from waldo import provenance
+from waldo.policy import load_policy
 
 
 def run(cfg: DictConfig, out: Path) -> list[Figure]:
-    policy = checkpoint.load(Path(cfg.checkpoint))
+    policy = load_policy(Path(cfg.checkpoint))
     spec = policy.spec
     inputs = Inputs(typed(DataConfig, cfg.data, "data"), spec.n_obs_steps, spec.horizon, spec.n_action_steps)
     require_match(spec, inputs.spec, f"dataset {inputs.dataset.root}")
