@@ -7,6 +7,8 @@ weights, so a run that was killed and resumed equals the uninterrupted one bit f
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -122,7 +124,8 @@ def train(
     groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=True)
     dtype = matmul_dtype(config.precision, device)
-    start = _restore(out, module, params, average, optimizer, config, seed)
+    run = _description(module, num_rows, config, seed, provenance)
+    start = _restore(out, module, params, average, optimizer, config, run)
     _cut_log(out / "metrics.jsonl", start)
     began, since = time.perf_counter(), time.process_time()
     with tqdm(total=config.steps, initial=start, desc=label, unit="step", smoothing=0.05, mininterval=0.5) as bar:
@@ -152,7 +155,7 @@ def train(
                 row = {**info, "grad_norm": float(norm), "lr": learning_rate(step, config)}
                 bar.set_postfix(loss=f"{info['loss']:.4f}", refresh=False)
             if done % config.save_every == 0 or done == config.steps:
-                _save(out, module, params, average, optimizer, done, seed, provenance, config)
+                _save(out, module, params, average, optimizer, done, seed, provenance, config, run)
             if evaluate is not None and config.evaluate_every and (done % config.evaluate_every == 0 or done == config.steps):
                 row |= _evaluate(module, params, average, evaluate, done)
             if row:
@@ -205,22 +208,32 @@ def _save(
     seed: int,
     provenance: Mapping[str, Any],
     config: TrainConfig,
+    run: Mapping[str, Any],
 ) -> None:
     notes = {**provenance, "step": step, "seed": seed}
     checkpoint.save(module, out / "checkpoint", notes, average)
     if config.keep:
         checkpoint.save(module, out / f"checkpoint-{step:06d}", notes, average)
-    state: dict[str, Tensor] = {"step": torch.tensor([step, seed])}
+    state: dict[str, Tensor] = {"step": torch.tensor([step])}
     for name, p in params.items():
         state[f"raw/{name}"], state[f"average/{name}"] = p.detach(), average[name]
         for key, value in optimizer.state[p].items():
             state[f"optimizer/{name}/{key}"] = value.reshape(1) if value.ndim == 0 else value
     state |= {f"frozen/{name}": value for name, value in module.state_dict().items() if name not in params}
     fresh = out / "train_state.safetensors.new"
-    safetensors.torch.save_file({k: v.cpu().contiguous().clone() for k, v in state.items()}, fresh)
+    safetensors.torch.save_file({k: v.cpu().contiguous().clone() for k, v in state.items()}, fresh, {"run": json.dumps(run)})
     with fresh.open("rb") as file:
         os.fsync(file.fileno())
     fresh.replace(out / "train_state.safetensors")
+
+
+def _description(module: SpecModule, num_rows: int, config: TrainConfig, seed: int, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What has to be the same for a run to be continued: all that decides its result but the number of steps."""
+    free = ("steps", "save_every", "log_every", "evaluate_every", "keep", "threads", "device")
+    settings = {f"train.{key}": value for key, value in dataclasses.asdict(config).items() if key not in free}
+    statistics = hashlib.sha256(b"".join(values.tobytes() for _, values in sorted(module.normalizer.state().items()))).hexdigest()
+    data = {"dataset": provenance.get("dataset"), "rows": num_rows, "statistics": statistics, "spec": module.spec.hash()}
+    return json.loads(json.dumps({"seed": seed, **checkpoint.config_node(module), **settings, **data}))
 
 
 def _restore(
@@ -230,7 +243,7 @@ def _restore(
     average: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
     config: TrainConfig,
-    seed: int,
+    run: Mapping[str, Any],
 ) -> int:
     """Load the saved state into everything and return the step to go on with, 0 if there is none."""
     path = out / "train_state.safetensors"
@@ -238,12 +251,16 @@ def _restore(
         return 0
     try:
         state = safetensors.torch.load_file(path)
+        with safetensors.safe_open(path, "pt") as file:
+            before = json.loads((file.metadata() or {}).get("run", "{}"))
     except SafetensorError as error:
         raise CheckpointError(f"{path} is damaged ({error}): choose another `out` or delete it") from error
-    step, saved_seed = (int(x) for x in state["step"])
-    names = {key.removeprefix("raw/") for key in state if key.startswith("raw/")}
-    if saved_seed != seed or names != set(params) or any(state[f"raw/{n}"].shape != p.shape for n, p in params.items()):
-        raise CheckpointError(f"{out} holds another run (seed {saved_seed}, or another network): choose another `out` or delete it")
+    different = [f"{key}={before.get(key)!r}" for key in run if before.get(key) != run[key]]
+    step = int(state["step"][0])
+    if step > config.steps:
+        different.append(f"{step} steps")
+    if different:
+        raise CheckpointError(f"{out} holds another run, with {', '.join(different)}: choose another `out` or delete it")
     with torch.no_grad():
         for name, value in module.state_dict().items():
             if name not in params:  # e.g. a critic's target network
@@ -254,7 +271,7 @@ def _restore(
             prefix = f"optimizer/{name}/"
             moments = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
             optimizer.state[p] = {k: v.reshape(()) if k == "step" else v.to(p.device) for k, v in moments.items()}
-    return min(step, config.steps)
+    return step
 
 
 def _cut_log(path: Path, step: int) -> None:

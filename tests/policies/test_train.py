@@ -90,17 +90,44 @@ def test_another_seed_gives_other_weights(tmp_path):
     assert not torch.equal(next(one.parameters()), next(two.parameters()))
 
 
-@pytest.mark.parametrize("make", [lambda: tiny_flow(width=8), new_critic])
-def test_the_folder_of_another_network_is_refused(tmp_path, make):
-    run(tmp_path)
-    with pytest.raises(CheckpointError, match="holds another run"):
-        train(make(), source(tiny_flow()), ROWS, config(), tmp_path, 5, {})
+@pytest.mark.parametrize(
+    ("make", "options", "rows", "provenance", "message"),
+    [
+        (lambda: tiny_flow(width=8), {}, ROWS, {}, "holds another run, with width=16:"),
+        (lambda: tiny_flow(make_spec(horizon=4)), {}, ROWS, {}, "with spec="),
+        (new_critic, {}, ROWS, {}, "_target_='policies.imitation.flow.FlowPolicy'"),
+        (tiny_flow, {"lr": 0.1}, ROWS, {}, "with train.lr=0.001:"),
+        (tiny_flow, {"batch_size": 4}, ROWS, {}, "with train.batch_size=8:"),
+        (tiny_flow, {"precision": "fp32"}, ROWS, {}, "with train.precision='auto':"),
+        (tiny_flow, {}, ROWS - 1, {}, "with rows=40:"),
+        (tiny_flow, {}, ROWS, {"dataset": "b"}, "with dataset='a':"),
+        (tiny_flow, {"steps": 11}, ROWS, {}, "with 12 steps:"),
+    ],
+)
+def test_the_folder_of_another_run_is_refused_and_left_alone(tmp_path, make, options, rows, provenance, message):
+    module = tiny_flow()
+    train(module, source(module), ROWS, config(), tmp_path, 5, {"dataset": "a"})
+    before = bytes_of(tmp_path)
+    other = make()
+    with pytest.raises(CheckpointError, match=message):
+        train(other, source(module), rows, config(**options), tmp_path, 5, {"dataset": "a"} | provenance)
+    assert bytes_of(tmp_path) == before
 
 
-def test_the_folder_of_another_seed_is_refused(tmp_path):
+def test_the_folder_of_another_seed_or_of_other_statistics_is_refused(tmp_path):
     run(tmp_path)
-    with pytest.raises(CheckpointError, match="holds another run .seed 5"):
+    with pytest.raises(CheckpointError, match="holds another run, with seed=5:"):
         train(tiny_flow(), source(tiny_flow()), ROWS, config(), tmp_path, 6, {})
+    module = tiny_flow()
+    module.normalizer = type(module.normalizer)(module.spec, {k: (low, high + 1) for k, (low, high) in module.normalizer.ranges.items()})
+    with pytest.raises(CheckpointError, match="holds another run, with statistics="):
+        train(module, source(tiny_flow()), ROWS, config(), tmp_path, 5, {})
+
+
+def test_a_run_may_be_made_longer(tmp_path):
+    run(tmp_path)
+    run(tmp_path, steps=15, save_every=3, log_every=1)
+    assert checkpoint.provenance(tmp_path / "checkpoint")["step"] == 15
 
 
 def test_a_damaged_training_state_is_one_clear_error(tmp_path):
