@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from math import inf
 
 from data.spec import PolicySpec
@@ -26,7 +27,7 @@ class Follower:
         self._policy, self._limits, self._settings, self._lockstep = policy, limits, settings, lockstep
         self._wanted: IngressLimits | None = None
         self.path: Path | None = None
-        self._pending: Chunk | None = None
+        self._coming: deque[Chunk] = deque(maxlen=64)  # published, but in lock-step not yet arrived
         self._episode, self._started = 0, 0.0
         self._beats, self._beat_at = 0, 0.0  # the newest count, and when it changed
 
@@ -36,10 +37,11 @@ class Follower:
 
     def begin(self, episode: int, t: float) -> None:
         self._episode, self._started, self._beat_at = episode, t, t
-        self.path = self._pending = None
+        self.end()
 
     def end(self) -> None:
-        self.path = self._pending = None
+        self.path = None
+        self._coming.clear()
 
     def liveness(self, t: float) -> Verdict:
         beat = self._policy.beat()
@@ -63,15 +65,25 @@ class Follower:
     def take(self, t: float, motion: Motion) -> Verdict:
         """Look for a new chunk; one that is accepted is followed from where the arm is commanded to be."""
         assert self._wanted is not None
-        self._pending = self._policy.newest() or self._pending
-        chunk = self._pending
-        if chunk is None or chunk.episode != self._episode or (self._lockstep and t < chunk.t_obs + self._settings.latency):
+        chunk = self._arrived(t)
+        if chunk is None or chunk.episode != self._episode:
             return PASS
-        self._pending = None
         verdict = ingress(chunk, t, motion.q, self._wanted, self._limits)
         if verdict.ok:
             self.path = Path(chunk, t, motion.q, motion.v, motion.a, self._limits)
         return verdict
+
+    def _arrived(self, t: float) -> Chunk | None:
+        """The newest chunk that has arrived by now and was not taken before."""
+        newest = self._policy.newest()
+        if not self._lockstep:
+            return newest
+        if newest is not None:
+            self._coming.append(newest)
+        found = None
+        while self._coming and not t < self._coming[0].t_obs + self._settings.latency:
+            found = self._coming.popleft()
+        return found
 
     def setpoint(self, t: float) -> Setpoint | None:
         """Selected by time; before the first chunk there is none, and the arm rests where it is."""

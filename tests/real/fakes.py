@@ -115,10 +115,10 @@ def chunk(loop: ControlLoop, waypoints: np.ndarray, t_obs: float | None = None, 
     return Chunk(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def ready_loop(log: LogWriter | None = None, **changes: object) -> tuple[ControlLoop, FakeArm, FakePolicy]:
+def ready_loop(log: LogWriter | None = None, latency: float = 0.0, **changes: object) -> tuple[ControlLoop, FakeArm, FakePolicy]:
     """A loop in READY, in virtual time, around a FakeArm and a FakePolicy; `changes` are those of the CellConfig."""
     arm, policy, place = FakeArm(), FakePolicy(), cell(**changes)
-    loop = ControlLoop(arm, StepClock(), place.committer(DT), policy, log, place.settings(DT, latency=0.0))
+    loop = ControlLoop(arm, StepClock(), place.committer(DT), policy, log, place.settings(DT, latency))
     loop.connect()
     loop.check(joint_spec(), joint_spec())
     loop.ready()

@@ -142,6 +142,21 @@ def test_a_chunk_of_an_earlier_episode_is_not_followed() -> None:
     assert not np.abs(arm.q - HOME).any()
 
 
+def test_in_lock_step_a_chunk_arrives_when_it_would_have() -> None:
+    """100 ms after its observation, also while new ones are published every 50 ms."""
+    loop, arm, policy = ready_loop(latency=0.1)
+    loop.start(0)
+    first = 0
+    for i in range(200):
+        if i % 25 == 0:
+            policy.chunks.append(chunk(loop, HOME + np.arange(8)[:, None] * 0.02, t_obs=loop.clock.now()))
+        loop.tick()
+        if not first and np.abs(arm.q - HOME).any():
+            first = i
+    assert loop.lifecycle.phase == Phase.ACTIVE, loop.stop_reason
+    assert 49 <= first <= 51
+
+
 Tamper = Callable[[Sample], Sample | None]
 BAD_READINGS: dict[str, tuple[Tamper, int]] = {
     "silent": (lambda s: None, 26),  # 50 ms
