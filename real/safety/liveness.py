@@ -9,7 +9,7 @@ from real.safety.verdict import PASS, Reaction, Stage, Verdict
 
 @dataclass(frozen=True)
 class LivenessLimits:
-    heartbeat: float = 0.25  # [s] without a sign of life of the policy's process
+    heartbeat: float = 0.4  # [s] without a sign of life of the policy's process
     first_chunk: float = 3.0  # [s] from the start to the first chunk
     chunk_end: float = 0.1  # [s] past the last waypoint of the newest chunk
     observation: float = 1.5  # [s] age of the observation that the newest chunk answers

@@ -132,7 +132,7 @@ ALIVE = Alive(process=True, silent=0.01, started=0.0, chunk_end=1.2, observed=0.
     [
         ({}, ""),
         ({"process": False}, "died"),
-        ({"silent": 0.26}, "hangs"),
+        ({"silent": 0.41}, "hangs"),
         ({"silent": float("inf")}, "hangs"),
         ({"silent": NAN}, "hangs"),
         ({"chunk_end": 0.89}, "ended"),
