@@ -1,6 +1,7 @@
 """The real commands, one after the other, as small as they go: what each leaves is what the next one takes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,7 @@ def test_the_artefact_carries_the_limits_of_its_robot():
 
 def test_an_artefact_that_differs_from_its_policy_is_not_kept(monkeypatch, capsys):
     before = Path("artefact/artifact.json").read_bytes()
+    monkeypatch.setattr("waldo.export.export", lambda policy, folder, *rest: shutil.copytree("artefact", folder))
     monkeypatch.setattr("waldo.export.parity", lambda sampler, artefact: (0.3, 1.0, 1.0))
     assert cli.main(["export", "checkpoint=flow/checkpoint", "artefact=artefact", "out=export_2"]) == 2
     assert "differs from the policy by 0.3" in capsys.readouterr().err
