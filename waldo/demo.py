@@ -44,8 +44,9 @@ OTHER_CUBE = "env.task.cube_half=0.025"  # the condition nobody tuned to
 class Steps:
     """Runs commands, keeps those that are finished, and remembers how long each took."""
 
-    def __init__(self, out: Path) -> None:
-        self.out = out
+    def __init__(self, out: Path, settings: str) -> None:
+        """settings: what every step depends on beside its own words; a step made under others is made anew."""
+        self.out, self.settings = out, settings
         self.seconds: dict[str, float] = {}
         self._lane: threading.Thread | None = None
         self._child: subprocess.Popen[str] | None = None
@@ -55,7 +56,7 @@ class Steps:
         """The figures of `waldo command words out=<out>/name`, by name."""
         folder, line = self._line(name, command, words)
         start = time.perf_counter()
-        done = _finished(folder, line)
+        done = _finished(folder)
         print(f"\n$ {line}{'   (finished before)' if done else ''}", flush=True)
         if not done:
             Job(command, (*words, f"out={folder}")).perform()
@@ -85,7 +86,7 @@ class Steps:
         for name, command, *words in steps:
             folder, line = self._line(name, command, words)
             start = time.perf_counter()
-            done = _finished(folder, line)
+            done = _finished(folder)
             print(f"\n$ {line} &{'   (finished before)' if done else ''}", flush=True)
             if not done:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -104,10 +105,17 @@ class Steps:
 
     def _line(self, name: str, command: str, words: Sequence[str]) -> tuple[Path, str]:
         folder = self.out / name
-        return folder, f"waldo {command} {' '.join(words)} out={folder}"
+        line = f"waldo {command} {' '.join(words)} out={folder}"
+        note = folder / "command.txt"
+        if note.exists() and note.read_text() != self._stamp(line):
+            shutil.rmtree(folder)
+        return folder, line
+
+    def _stamp(self, line: str) -> str:
+        return f"{line}\n# {self.settings}"
 
     def _note(self, folder: Path, line: str, start: float) -> None:
-        (folder / "command.txt").write_text(line)
+        (folder / "command.txt").write_text(self._stamp(line))
         (folder / "seconds.txt").write_text(f"{time.perf_counter() - start:.1f}")
 
     def _figures(self, name: str) -> dict[str, Figure]:
@@ -119,9 +127,8 @@ class Steps:
         return {figure.name: figure for figure in read_summary(self.out / name)[2]}
 
 
-def _finished(folder: Path, line: str) -> bool:
-    note = folder / "command.txt"
-    return (folder / SUMMARY).exists() and note.exists() and note.read_text() == line
+def _finished(folder: Path) -> bool:
+    return (folder / SUMMARY).exists() and (folder / "command.txt").exists()
 
 
 def run(cfg: DictConfig, out: Path) -> list[Figure]:
@@ -129,7 +136,8 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
         for folder in out.iterdir():
             if folder.is_dir():
                 shutil.rmtree(folder)
-    steps = Steps(out)
+    shared = ("seed", "demonstrations", "flow_steps", "bc_steps", "critic_steps", "image_steps", "few")
+    steps = Steps(out, " ".join(f"{name}={cfg[name]}" for name in shared))
     try:
         return _walk(cfg, out, steps)
     except BaseException:
@@ -140,7 +148,7 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
 def _walk(cfg: DictConfig, out: Path, steps: Steps) -> list[Figure]:
     images = _can_render()
     films = f"videos={cfg.videos if images else 0}"
-    data = f"data.path={out}/dataset"
+    data = f"data.path={out}/collect/dataset"
     common = (data, "n_action_steps=12", "train.batch_size=128", "train.threads=1", f"seed={cfg.seed}")
     held_out = (f"episodes={cfg.episodes}", f"seed={HELD_OUT}")
     flow, critic = f"checkpoint={out}/flow/checkpoint", f"critic={out}/critic/checkpoint"
@@ -152,7 +160,7 @@ def _walk(cfg: DictConfig, out: Path, steps: Steps) -> list[Figure]:
     }
     began = time.perf_counter()
 
-    steps.run("collect", "collect", f"episodes={cfg.demonstrations}", f"images={images}".lower(), f"dataset={out}/dataset")
+    steps.run("collect", "collect", f"episodes={cfg.demonstrations}", f"images={images}".lower(), f"dataset={out}/collect/dataset")
     beside: list[tuple[str, ...]] = [
         ("bc", "train", "policy=bc", f"train.steps={cfg.bc_steps}", *common),
         ("evaluate_bc", "evaluate", *policies["bc"], *held_out, films),
