@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from real.kinematics import Kinematics
 from real.robots.panda import SPEC
+from real.safety.arc import Arc
 from real.safety.commit import Committer, Motion, approach
 from real.safety.limits import MotionLimits, Setpoint, shape
 from real.safety.workspace import Workspace
@@ -69,7 +70,7 @@ def test_no_adversary_leaves_a_limit(adversary, jerk: float) -> None:  # type: i
     motion, setpoint = here.rest(HOME), to(HOME)
     motions = [motion] * 3
     refused = 0
-    for i in range(2500):
+    for i in range(1600):
         setpoint = adversary(rng, i, motion, setpoint)
         shaped, _ = shape(setpoint, here.limits)
         motion, verdict = here.step(motion, shaped)
@@ -182,3 +183,71 @@ def test_inside_names_where_an_arm_may_not_start() -> None:
     assert here.inside(HOME)
     assert not here.inside(np.where(np.arange(7) == 3, -0.0699, HOME))  # at a joint's end, inside the margin
     assert not here.inside(HOME + np.array([1.6, 0, 0, 0, 0, 0, 0]))  # the tool behind the box's side
+
+
+def arc(q: np.ndarray = HOME, v: float = 0.0, a: float = 0.0, j: float = 0.0) -> Arc:
+    """One tick of the first joint: velocity, acceleration and jerk as shares of its limits. The other joints rest."""
+    here, one = committer(), np.where(np.arange(7) == 0, 1.0, 0.0)
+    return Arc(q, v * here.v_max * one, a * here.a_max * one, np.full((1, 7), DT), (j * here.j_max * one)[None])
+
+
+def near_end(distance: float) -> np.ndarray:
+    return np.where(np.arange(7) == 6, committer().limits.q_max - distance, HOME)
+
+
+@pytest.mark.parametrize(
+    ("step", "taken"),
+    [
+        (arc(), True),
+        (arc(j=0.999), True),
+        (arc(j=1.001), False),
+        (arc(v=0.5, a=0.9999), True),
+        (arc(v=0.5, a=1.001), False),
+        (arc(v=0.5, a=0.5, j=0.9), False),  # 0.5 + 0.9 of the limit after one tick
+        (arc(v=1.0), True),
+        (arc(v=1.001), False),
+        (arc(v=0.999, a=0.9), False),  # the acceleration cannot fall fast enough to stay under the speed limit
+        (arc(v=-0.999, a=-0.9), False),
+    ],
+)
+def test_a_step_is_taken_only_inside_every_limit(step: Arc, taken: bool) -> None:
+    """No planner is involved: whatever proposed the step."""
+    here = committer()
+    found = here._verified(here.rest(step.position), step)
+    assert (found is not None) == taken
+    if found is not None:
+        np.testing.assert_allclose(found.q, step.knots[0][-1])
+
+
+def test_a_step_towards_a_joints_end_is_taken_only_if_there_is_room_to_stop() -> None:
+    """1 rad/s of the last joint: v^2 / 2 a + v a / 2 j = 25 mm / 20 + ... = 26 mrad to stop from, and 2 mrad in the tick."""
+    here = committer()
+    one = np.where(np.arange(7) == 6, 1.0, 0.0)
+    for distance, taken in ((0.030, True), (0.026, False)):
+        step = Arc(near_end(distance), one, 0 * one, np.full((1, 7), DT), np.zeros((1, 7)))
+        assert (here._verified(here.rest(step.position), step) is not None) == taken
+    for distance, taken in ((0.030, True), (0.026, False)):
+        low = np.where(np.arange(7) == 6, here.limits.q_min + distance, HOME)
+        step = Arc(low, -one, 0 * one, np.full((1, 7), DT), np.zeros((1, 7)))
+        assert (here._verified(here.rest(low), step) is not None) == taken
+
+
+def test_a_turn_inside_the_tick_is_seen() -> None:
+    """5 mrad/s towards the end with 10 rad/s^2 away from it: the joint turns after 0.5 ms, 1.25 micro-radians further on."""
+    here = committer()
+    one = np.where(np.arange(7) == 6, 1.0, 0.0)
+    for distance, taken in ((1e-6, False), (1e-2, True)):
+        q = near_end(distance)
+        step = Arc(q, 0.005 * one, -10 * one, np.full((1, 7), DT), np.zeros((1, 7)))
+        motion = Motion(q, step.velocity, step.acceleration, here.rest(q).brake)
+        assert (here._verified(motion, step) is not None) == taken
+
+
+def test_a_step_towards_a_wall_is_taken_only_if_the_tool_can_stop_in_front_of_it() -> None:
+    here = committer()
+    _, quat = KINEMATICS.forward(HOME)
+    for height, taken in ((0.06, True), (0.015, False)):
+        q = KINEMATICS.inverse(np.array([[0.45, 0.0, BOX[0][2] + height]]), quat, HOME[None], iterations=200)[0]
+        down = np.linalg.pinv(KINEMATICS.jacobian(q)[0]) @ np.array([0, 0, -0.35, 0, 0, 0])
+        step = Arc(q, down, 0 * down, np.full((1, 7), DT), np.zeros((1, 7)))
+        assert here.inside(q) and (here._verified(here.rest(q), step) is not None) == taken
