@@ -45,8 +45,9 @@ def ingress(chunk: Chunk, now: float, commanded: np.ndarray, limits: IngressLimi
         return refuse("it holds values that are not finite")
     if not abs(chunk.dt - limits.dt) <= 1e-9:
         return refuse(f"waypoints every {chunk.dt!r} s; the spec says {limits.dt!r} s")
-    if not -1e-6 <= now - chunk.t_obs <= limits.late:
-        return Verdict(Stage.INGRESS, Reaction.LOG, f"chunk {chunk.seq} dropped: it answers what was seen {now - chunk.t_obs:.3f} s ago")
+    age = now - chunk.t_obs
+    if not -1e-6 <= age <= limits.late:
+        return Verdict(Stage.INGRESS, Reaction.LOG, f"chunk {chunk.seq} dropped: it answers what was seen {age:.3f} s ago")
     low, high = motion.q_min - limits.beyond, motion.q_max + limits.beyond
     if not ((chunk.q >= low) & (chunk.q <= high)).all():
         return refuse(f"a waypoint lies more than {limits.beyond} rad beyond a joint's end")
@@ -57,7 +58,7 @@ def ingress(chunk: Chunk, now: float, commanded: np.ndarray, limits: IngressLimi
         )
     if not (np.abs(np.diff(chunk.q, axis=0)) <= limits.speed * motion.v_max * chunk.dt).all():
         return refuse(f"waypoints further apart than {limits.speed} times the speed limit")
-    place = min(max((now - chunk.t_obs) / chunk.dt, 0.0), n - 1.0)
+    place = min(max(age / chunk.dt, 0.0), n - 1.0)
     before = min(int(place), n - 2)
     wanted = chunk.q[before] + (place - before) * (chunk.q[before + 1] - chunk.q[before])
     gap = float(np.abs(wanted - commanded).max())

@@ -169,6 +169,17 @@ def test_rest_on_the_face_of_the_workspace_can_be_left_and_not_crossed() -> None
     np.testing.assert_allclose(motion.q, HOME, atol=1e-3)
 
 
+def test_a_setpoint_that_the_planner_cannot_use_is_a_reason_to_brake() -> None:
+    here = committer()
+    motion = here.rest(HOME)
+    for _ in range(100):
+        motion, _ = here.step(motion, to(HOME + 0.3))
+    after, verdict = here.step(motion, to(HOME * np.nan))
+    braked, _ = here.step(motion, None)
+    assert not verdict.ok and "no motion" in verdict.why
+    np.testing.assert_array_equal(after.q, braked.q)
+
+
 def test_approach_joins_its_two_laws_smoothly() -> None:
     limits = MotionLimits.of(SPEC)
     near = 0.5 * limits.a_max / 20.0**2
@@ -236,11 +247,12 @@ def test_a_turn_inside_the_tick_is_seen() -> None:
     """5 mrad/s towards the end with 10 rad/s^2 away from it: the joint turns after 0.5 ms, 1.25 micro-radians further on."""
     here = committer()
     one = np.where(np.arange(7) == 6, 1.0, 0.0)
-    for distance, taken in ((1e-6, False), (1e-2, True)):
-        q = near_end(distance)
-        step = Arc(q, 0.005 * one, -10 * one, np.full((1, 7), DT), np.zeros((1, 7)))
-        motion = Motion(q, step.velocity, step.acceleration, here.rest(q).brake)
-        assert (here._verified(motion, step) is not None) == taken
+    for way, end in ((1, here.limits.q_max), (-1, here.limits.q_min)):
+        for distance, taken in ((1e-6, False), (1e-5, True)):
+            q = np.where(np.arange(7) == 6, end - way * distance, HOME)
+            step = Arc(q, way * 0.005 * one, -way * 10 * one, np.full((1, 7), DT), np.zeros((1, 7)))
+            motion = Motion(q, step.velocity, step.acceleration, here.rest(q).brake)
+            assert (here._verified(motion, step) is not None) == taken
 
 
 def test_a_step_towards_a_wall_is_taken_only_if_the_tool_can_stop_in_front_of_it() -> None:

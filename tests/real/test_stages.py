@@ -193,12 +193,27 @@ def with_q(i: int, j: int, value: float) -> np.ndarray:
         ({"q": with_q(3, 0, 0.25)}, Reaction.PASS),  # 2.175 rad/s * 0.05 s * 3 = 0.326
         ({"q": with_q(3, 0, 0.35)}, Reaction.STOP),
         ({"q": np.tile(bump(0, 0.59), (4, 1))}, Reaction.PASS),
+        ({"q": np.tile(bump(0, -0.59), (4, 1))}, Reaction.PASS),
         ({"q": np.tile(bump(0, 0.61), (4, 1))}, Reaction.STOP),  # the seam
         ({"q": np.tile(bump(0, 9.0), (4, 1))}, Reaction.STOP),
     ],
 )
 def test_ingress(changes: dict[str, object], reaction: Reaction) -> None:
     assert ingress(chunk(**changes), 1.02, HOME, INGRESS, LIMITS).reaction == reaction
+
+
+@pytest.mark.parametrize(("beyond", "reaction"), [(0.05, Reaction.PASS), (0.11, Reaction.STOP)])
+def test_ingress_lets_a_waypoint_lie_a_little_beyond_a_joints_end(beyond: float, reaction: Reaction) -> None:
+    for end, way in ((LIMITS.q_max, 1), (LIMITS.q_min, -1)):
+        q = np.where(np.arange(7) == 6, end + way * beyond, HOME)
+        commanded = np.where(np.arange(7) == 6, end, HOME)
+        verdict = ingress(chunk(q=np.tile(q, (4, 1))), 1.02, commanded, INGRESS, LIMITS)
+        assert verdict.reaction == reaction and (verdict.ok or "beyond a joint's end" in verdict.why)
+
+
+def test_ingress_calls_a_value_that_is_not_finite_by_its_name() -> None:
+    for bad in (chunk(q=with_q(2, 1, NAN)), chunk(q=with_q(2, 1, -np.inf)), chunk(width=np.array([0.04, 0.04, NAN, 0.04]))):
+        assert "not finite" in ingress(bad, 1.02, HOME, INGRESS, LIMITS).why
 
 
 def test_ingress_measures_the_seam_at_the_instant_of_arrival() -> None:
@@ -330,6 +345,30 @@ def test_egress_checks_speed_and_acceleration(order: int) -> None:
     assert made.check(bump(0, 0.999 * limit).tolist(), 0.04).ok
     verdict = made.check(bump(0, 1.001 * limit).tolist(), 0.04)
     assert not verdict.ok and ("rad/s;" if order == 1 else "rad/s^2") in verdict.why
+
+
+def test_egress_checks_positions_by_themselves() -> None:
+    """With every other limit out of the way."""
+    lax = dataclasses.replace(SPEC, dq_max=(1e9,) * 7, ddq_max=(1e12,) * 7, dddq_max=(1e15,) * 7)
+    made = Egress(lax, DT)
+    made.seed(HOME.tolist(), 0.04)
+    for end, way in ((SPEC.q_max, 1), (SPEC.q_min, -1)):
+        q = HOME.copy()
+        q[4] = end[4]
+        assert made.check(q.tolist(), 0.04).ok
+        q[4] += way * 1e-9
+        assert "outside" in made.check(q.tolist(), 0.04).why
+
+
+def test_egress_remembers_what_was_sent_and_not_what_was_asked() -> None:
+    made = egress()
+    step = HOME + 0.9 * np.array(SPEC.dddq_max) * DT**3
+    for _ in range(3):
+        assert made.check(step.tolist(), 0.04).ok
+    made.sent(step.tolist(), 0.0402)
+    assert not made.check(step.tolist(), 0.04).ok, "to stop dead after a step takes 1.8 times the jerk limit"
+    assert made.check((HOME + 3 * (step - HOME)).tolist(), 0.0404).ok, "with constant jerk the third difference is the same"
+    assert not made.check((HOME + 3 * (step - HOME)).tolist(), 0.0405).ok
 
 
 def test_egress_refuses_everything_else() -> None:
