@@ -64,11 +64,17 @@ def quat_about_z(angle: np.ndarray) -> np.ndarray:
 
 def rotation_vector(matrix: np.ndarray) -> np.ndarray:
     """(..., 3, 3) -> (..., 3): axis times angle [rad], |angle| <= pi."""
-    quat = quat_from_matrix(matrix)  # w >= 0, so the angle is at most pi
-    sine = np.linalg.norm(quat[..., 1:], axis=-1, keepdims=True)
-    angle = 2 * np.arctan2(sine, quat[..., :1])
-    scale = np.where(sine > 1e-9, angle / np.maximum(sine, 1e-9), 2.0)
-    return scale * quat[..., 1:]
+    m = np.asarray(matrix, float)
+    axis = np.stack([m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]], -1)
+    sine = np.sqrt((axis * axis).sum(-1))  # twice that of the angle, as is
+    cosine = m[..., 0, 0] + m[..., 1, 1] + m[..., 2, 2] - 1
+    vector = np.where(sine > 1e-9, np.arctan2(sine, cosine) / np.maximum(sine, 1e-9), 0.5)[..., None] * axis
+    far = cosine < -1.9  # near a half turn the antisymmetric part vanishes, the quaternion stays exact
+    if far.any():
+        quat = quat_from_matrix(m[far])  # w >= 0, so the angle is at most pi
+        sine = np.linalg.norm(quat[..., 1:], axis=-1)
+        vector[far] = (2 * np.arctan2(sine, quat[..., 0]) / sine)[..., None] * quat[..., 1:]
+    return vector
 
 
 def sixd_from_quat(quat: np.ndarray) -> np.ndarray:

@@ -39,11 +39,15 @@ def evaluate(
     with EpisodeLog(out / "episodes.jsonl") as log:
         done = log.done_seeds()
         todo = [seed for seed in wanted if seed not in done]
-        with tqdm(total=len(wanted), initial=len(wanted) - len(todo), desc=label, unit="episode") as bar:
+        kept = len(wanted) - len(todo)
+        with tqdm(total=len(wanted), initial=kept, desc=label, unit="episode", mininterval=0.5) as bar:
 
             def show(running: int) -> None:
-                bar.set_postfix(running=running)
+                group = min(env.num_envs, len(todo) - written)
+                bar.set_postfix(running=running, refresh=False)
+                bar.update(kept + written + group - running - bar.n)
 
+            written = 0
             for result in rollout(env, sampler, todo, film=wanted[:videos], camera=camera, on_step=show):
                 if result.frames:
                     name = f"seed_{result.seed}_{'success' if result.success else 'failure'}.mp4"
@@ -52,7 +56,7 @@ def evaluate(
                     film = caption(np.stack(result.frames), rate_hz, "success" if result.success else "failure")
                     write_mp4(out / "videos" / name, film, rate_hz)
                 log.append(result.row())
-                bar.update()
+                written += 1
         rows = {row["seed"]: row for row in log.rows()}
     return [rows[seed] for seed in wanted]
 

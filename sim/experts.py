@@ -147,7 +147,7 @@ class PickPlaceExpert:
     def _carry(self) -> Script:
         r = self.rng
         side = 1.0 if r.random() < 0.5 else -1.0
-        clear = 0.0 if self.fault == "wall" else r.uniform(0.14, 0.16)
+        clear = 0.0 if self.fault == "wall" else r.uniform(0.16, 0.18)
         height = self.position[2]
         above = self.bin + [*r.normal(0, 0.006, 2), r.uniform(0.13, 0.16)]
         if self.fault == "beside":

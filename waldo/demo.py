@@ -150,6 +150,7 @@ def _walk(cfg: DictConfig, out: Path, steps: Steps) -> list[Figure]:
     films = f"videos={cfg.videos if images else 0}"
     data = f"data.path={out}/collect/dataset"
     common = (data, "n_action_steps=12", "train.batch_size=128", "train.threads=1", f"seed={cfg.seed}")
+    flow_policy = ("policy=flow", "policy.steps=5", *common)
     held_out = (f"episodes={cfg.episodes}", f"seed={HELD_OUT}")
     flow, critic = f"checkpoint={out}/flow/checkpoint", f"critic={out}/critic/checkpoint"
     policies = {
@@ -168,18 +169,18 @@ def _walk(cfg: DictConfig, out: Path, steps: Steps) -> list[Figure]:
     ]
     if cfg.few:
         beside += [
-            ("few", "train", "policy=flow", f"data.max_episodes={cfg.few}", f"train.steps={cfg.flow_steps // 2}", *common),
+            ("few", "train", f"data.max_episodes={cfg.few}", f"train.steps={cfg.flow_steps // 2}", *flow_policy),
             ("evaluate_few", "evaluate", f"checkpoint={out}/few/checkpoint", *held_out, "videos=0"),
         ]
     if cfg.image_steps and images:
         seen = "data.observations=[observation.state,observation.images.front,observation.images.wrist]"
-        brief = ("policy=flow", "policy.noise_draws=2", seen, f"train.steps={cfg.image_steps}", *common, "train.batch_size=32")
+        brief = (*flow_policy, "policy.noise_draws=2", seen, f"train.steps={cfg.image_steps}", "train.batch_size=32")
         beside += [
             ("image", "train", *brief),
             ("evaluate_image", "evaluate", f"checkpoint={out}/image/checkpoint", "episodes=20", f"seed={HELD_OUT}", f"videos={cfg.videos}"),
         ]
     steps.beside(beside)
-    steps.run("flow", "train", "policy=flow", f"train.steps={cfg.flow_steps}", *common)
+    steps.run("flow", "train", f"train.steps={cfg.flow_steps}", *flow_policy)
     steps.run("critic", "refine", flow, data, f"train.steps={cfg.critic_steps}", "train.threads=1", f"seed={cfg.seed}")
     selection = (f"episodes={cfg.selection}", f"seed={SELECTION}", "videos=0")
     chosen_on = {name: steps.run(f"select_{name}", "evaluate", *policies[name], *selection)["success"] for name in ("flow", "steered")}

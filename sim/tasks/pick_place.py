@@ -32,7 +32,7 @@ BIN_RIM = 0.05  # [m] height of the walls
 class PickPlaceConfig:
     cube_half: float = 0.02  # half edge of the cube [m]
     cube_x: list[float] = field(default_factory=lambda: [0.42, 0.58])  # range of its place [m]
-    cube_y: list[float] = field(default_factory=lambda: [-0.3, -0.17])
+    cube_y: list[float] = field(default_factory=lambda: [-0.34, -0.21])
     cube_yaw: float = 0.7853981633974483  # it is turned by up to this [rad]; 45 degrees are all poses of an unmarked cube
     bin_x: list[float] = field(default_factory=lambda: [0.42, 0.58])  # range of the bin's place [m]
     bin_y: list[float] = field(default_factory=lambda: [0.17, 0.29])
