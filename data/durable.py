@@ -44,17 +44,17 @@ def make_folder(folder: Path) -> None:
         fsync_folder(new.parent)
 
 
-def lock_folder(folder: Path) -> int:
+def lock_folder(folder: Path, wait: bool = False) -> int:
     """A descriptor whose holder is the only writer of `folder`, until it is closed or the process ends, however it ends.
 
-    Raises DatasetError if another process, or another recorder of this one, has it. Where there is no flock
-    (Windows), nothing is locked.
+    If another process, or another recorder of this one, has it: waits for it, or raises DatasetError. Where there is no
+    flock (Windows), nothing is locked.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         import fcntl
 
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except ModuleNotFoundError:
         pass
     except OSError:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from tqdm import tqdm
 from zarr.storage import LocalStore, ZipStore
 
 from data import layout
+from data.durable import lock_folder, make_folder
 from data.errors import DatasetError, did_you_mean
 from data.record import Recorder
 from data.spec import Feature
@@ -83,11 +85,31 @@ def import_zarr(
 ) -> Dataset:
     """A replay buffer (folder or zip) as a LeRobotDataset at `root`.
 
-    A finished import of the same source and fields is opened at once, an interrupted one goes on where it stopped.
+    A finished import of the same source and fields is opened at once, an interrupted one goes on where it stopped, one
+    that another process is making is waited for: trainings that start side by side share it.
     Raises DatasetError if the source is damaged, lacks an array, or `root` holds something else.
     """
     source, root = Path(source), Path(root)
     group = _open(source)
+    make_folder(root.parent)
+    alone = lock_folder(root.parent, wait=True)
+    try:
+        return _import(group, source, root, fields, fps, robot_type, task, overwrite, progress)
+    finally:
+        os.close(alone)
+
+
+def _import(
+    group: zarr.Group,
+    source: Path,
+    root: Path,
+    fields: Sequence[Field],
+    fps: float,
+    robot_type: str,
+    task: str,
+    overwrite: bool,
+    progress: bool,
+) -> Dataset:
     ends = _episode_ends(group, source)
     arrays = {field.feature.name: _Blocks(_array(group, field, source, int(ends[-1]))) for field in fields}
     provenance: dict[str, Any] = {

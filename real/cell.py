@@ -29,7 +29,7 @@ class CellConfig:
     watchdog: float = 0.1  # the arm stops by itself after so long without a command [s]
     late: float = 0.05  # a control tick that is later than this stops the arm [s]
     sample_age: float = 0.05  # so long without a reading stops the arm [s]
-    tracking: float = 0.35  # distance between command and reading that stops the arm when it lasts for 50 ms [rad]
+    tracking: float = 0.25  # distance between command and reading that stops the arm when it lasts for 50 ms [rad]
     heartbeat: float = 0.4  # so long without a sign of life of the policy stops the arm [s]
     chunk_end: float = 0.1  # so long past the end of the last action chunk stops the arm [s]
     observation: float = 1.5  # age of the observation that is acted on which stops the arm [s]

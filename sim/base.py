@@ -60,8 +60,9 @@ class Physics(Protocol):
     def body(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Position (B, 3) [m] and w-first quaternion (B, 4) of a body."""
 
-    def step(self, q_targets: np.ndarray, width_target: np.ndarray, rows: np.ndarray | None = None) -> None:
-        """Follow q_targets (B, nstep, dof), one target per physics step, and width_target (B,)."""
+    def step(self, q_targets: np.ndarray, dq_targets: np.ndarray, width_targets: np.ndarray, rows: np.ndarray | None = None) -> None:
+        """Follow q_targets (R, nstep, dof) and width_targets (R, nstep), one target per physics step; the joint targets move
+        at dq_targets (R, dof) [rad/s]. rows: the R rows to step (sorted), None for all."""
 
     def render(self, camera: str, rows: np.ndarray, size: tuple[int, int]) -> np.ndarray: ...
 

@@ -143,12 +143,13 @@ class ArmVecEnv:
         rows = np.arange(self.num_envs) if active is None else np.flatnonzero(active)
         targets = self.joint_targets(np.asarray(action[rows], float), rows)
         q_path = ramp(self._q_target[rows], targets, self.substeps)
+        dq = (targets - self._q_target[rows]) * self.config.rate_hz
         travel = self.robot.gripper_speed / self.config.rate_hz
         width = np.clip(action[rows, -1], 0, self.robot.gripper_max_width)
         width = self._width_target[rows] + np.clip(width - self._width_target[rows], -travel, travel)
         width_path = ramp(self._width_target[rows, None], width[:, None], self.substeps)[:, :, 0]
         self._q_target[rows], self._width_target[rows] = targets, width
-        self.physics.step(q_path, width_path, rows)
+        self.physics.step(q_path, dq, width_path, rows)
         self._step[rows] += 1
         self._held = np.where(self.task.success(self.physics), self._held + 1, 0)
         success = self._held >= SUCCESS_STEPS

@@ -48,7 +48,8 @@ def evaluate(
                 bar.update(kept + written + group - running - bar.n)
 
             written = 0
-            for result in rollout(env, sampler, todo, film=wanted[:videos], camera=camera, on_step=show):
+            episodes = rollout(env, sampler, todo, film=wanted[:videos], camera=camera, on_step=show)
+            for number, result in enumerate(episodes, 1):
                 if result.frames:
                     name = f"seed_{result.seed}_{'success' if result.success else 'failure'}.mp4"
                     (out / "videos").mkdir(exist_ok=True)
@@ -56,7 +57,7 @@ def evaluate(
                     film = caption(np.stack(result.frames), rate_hz, "success" if result.success else "failure")
                     write_mp4(out / "videos" / name, film, rate_hz)
                 log.append(result.row())
-                written += 1
+                written = number
         rows = {row["seed"]: row for row in log.rows()}
     return [rows[seed] for seed in wanted]
 

@@ -153,7 +153,7 @@ class PickPlaceExpert:
         if self.fault == "beside":
             above[:2] += 0.13 * np.array([np.cos(a := r.uniform(0, 2 * np.pi)), np.sin(a)])
         x = WALL_X + side * clear
-        legs = [np.array([x, -0.15, height]), np.array([x, 0.08, height]), above]
+        legs = [np.array([x, -0.15, height]), np.array([x, 0.12, height]), above]
         carried = self._pass(legs, 0.0)
         drop_at = r.integers(8, 22) if self.fault == "drop" else -1
         for i, action in enumerate(carried):

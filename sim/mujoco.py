@@ -16,7 +16,7 @@ from mujoco.batch import Batch  # noqa: E402
 
 from data.errors import RenderError  # noqa: E402
 from real.base import RobotSpec  # noqa: E402
-from sim.control import GRIPPER_FORCE, GRIPPER_KD, GRIPPER_KP, gains  # noqa: E402
+from sim.control import GRIPPER_FORCE, GRIPPER_KD, GRIPPER_KP, LAG, gains  # noqa: E402
 
 _FLAT = int(mujoco.mjtRndFlag.mjRND_SHADOW), int(mujoco.mjtRndFlag.mjRND_REFLECTION)
 
@@ -58,6 +58,8 @@ class MujocoPhysics:
         self._arm = np.array([model.joint(name).qposadr[0] for name in spec.joint_names])
         self._arm_v = np.array([model.joint(name).dofadr[0] for name in spec.joint_names])
         self._fingers = np.array([model.joint(name).qposadr[0] for name in ("finger1", "finger2")])
+        kp, kd = gains(spec)
+        self._lead = kd / kp - LAG  # [s]
         self._renderers: dict[tuple[int, int, bool], mujoco.Renderer] = {}
         self._view = mujoco.MjData(model)
 
@@ -95,9 +97,9 @@ class MujocoPhysics:
         address = self.model.jnt_qposadr[body.jntadr[0]]
         return self._qpos[:, address : address + 3].copy(), self._qpos[:, address + 3 : address + 7].copy()
 
-    def step(self, q_targets: np.ndarray, width_target: np.ndarray, rows: np.ndarray | None = None) -> None:
-        """q_targets (R, nstep, dof) and width_target (R, nstep) for the R given rows (sorted), None for all."""
-        control = np.concatenate([q_targets, width_target[:, :, None]], -1)
+    def step(self, q_targets: np.ndarray, dq_targets: np.ndarray, width_targets: np.ndarray, rows: np.ndarray | None = None) -> None:
+        led = q_targets + self._lead * dq_targets[:, None]  # MuJoCo's servo damps dq, not dq - dq_target
+        control = np.concatenate([led, width_targets[:, :, None]], -1)
         self._batch.rollout(control.shape[1], control, record=(), ids=rows)
 
     def state(self) -> np.ndarray:

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,6 +50,7 @@ class Steps:
         self.out, self.settings = out, settings
         self.seconds: dict[str, float] = {}
         self._lane: threading.Thread | None = None
+        self._waiting: deque[tuple[str, ...]] = deque()
         self._child: subprocess.Popen[str] | None = None
         self._failed = ""
 
@@ -64,14 +66,20 @@ class Steps:
         return self._figures(name)
 
     def beside(self, steps: Sequence[tuple[str, ...]]) -> None:
-        """Begin (name, command, *words) one after the other in a process of its own, on the other core."""
-        self._lane = threading.Thread(target=self._walk, args=(steps,), daemon=True)
-        self._lane.start()
+        """Run (name, command, *words) one after the other in processes of their own, on the other core, after what is waiting."""
+        self._waiting.extend(steps)
+        self._begin()
+
+    def _begin(self) -> threading.Thread:
+        if self._lane is None or not self._lane.is_alive():
+            self._lane = threading.Thread(target=self._walk, daemon=True)
+            self._lane.start()
+        return self._lane
 
     def join(self) -> None:
         """Wait for what runs beside. Raises WaldoError if a step of it failed."""
-        while self._lane is not None and self._lane.is_alive():
-            self._lane.join(0.2)  # short, so that Ctrl-C is heard
+        while self._waiting and not self._failed:
+            self._begin().join(0.2)  # short, so that Ctrl-C is heard
         if self._failed:
             raise WaldoError(self._failed)
 
@@ -82,8 +90,9 @@ class Steps:
             self._child.send_signal(signal.SIGINT)
             self._child.wait()
 
-    def _walk(self, steps: Sequence[tuple[str, ...]]) -> None:
-        for name, command, *words in steps:
+    def _walk(self) -> None:
+        while self._waiting and not self._failed:
+            name, command, *words = self._waiting[0]
             folder, line = self._line(name, command, words)
             start = time.perf_counter()
             done = _finished(folder)
@@ -102,6 +111,7 @@ class Steps:
                     return
                 self._note(folder, line, start)
             self._figures(name)
+            self._waiting.popleft()
 
     def _line(self, name: str, command: str, words: Sequence[str]) -> tuple[Path, str]:
         folder = self.out / name
@@ -149,7 +159,7 @@ def _walk(cfg: DictConfig, out: Path, steps: Steps) -> list[Figure]:
     images = _can_render()
     films = f"videos={cfg.videos if images else 0}"
     data = f"data.path={out}/collect/dataset"
-    common = (data, "n_action_steps=12", "train.batch_size=128", "train.threads=1", f"seed={cfg.seed}")
+    common = (data, "n_obs_steps=1", "n_action_steps=12", "train.batch_size=64", "train.threads=1", f"seed={cfg.seed}")
     flow_policy = ("policy=flow", "policy.steps=5", *common)
     held_out = (f"episodes={cfg.episodes}", f"seed={HELD_OUT}")
     flow, critic = f"checkpoint={out}/flow/checkpoint", f"critic={out}/critic/checkpoint"
@@ -181,12 +191,12 @@ def _walk(cfg: DictConfig, out: Path, steps: Steps) -> list[Figure]:
         ]
     steps.beside(beside)
     steps.run("flow", "train", f"train.steps={cfg.flow_steps}", *flow_policy)
+    steps.beside([(f"evaluate_{name}", "evaluate", *policies[name], *held_out, films) for name in ("untrained", "flow")])
     steps.run("critic", "refine", flow, data, f"train.steps={cfg.critic_steps}", "train.threads=1", f"seed={cfg.seed}")
     selection = (f"episodes={cfg.selection}", f"seed={SELECTION}", "videos=0")
     chosen_on = {name: steps.run(f"select_{name}", "evaluate", *policies[name], *selection)["success"] for name in ("flow", "steered")}
     chosen = max(chosen_on, key=lambda name: (chosen_on[name].value, name == "flow"))
-    for name in ("untrained", "flow", "steered"):
-        steps.run(f"evaluate_{name}", "evaluate", *policies[name], *held_out, films)
+    steps.run("evaluate_steered", "evaluate", *policies["steered"], *held_out, films)
     steps.run("other_cube", "evaluate", *policies[chosen], *held_out, OTHER_CUBE, "videos=0")
     steps.run("export", "export", *policies[chosen], f"artefact={out}/artefact")
     steps.join()

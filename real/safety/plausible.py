@@ -14,7 +14,7 @@ from real.safety.verdict import PASS, Reaction, Stage, Verdict
 class SampleLimits:
     age: float = 0.05  # [s] without a new reading before the arm is stopped
     tolerance: float = 0.02  # [rad] of jump beyond what the joint's speed limit explains
-    tracking: float = 0.35  # [rad] between command and reading
+    tracking: float = 0.25  # [rad] between command and reading
     strayed: float = 0.05  # [s] for which it may be more before the arm is stopped
     rejected: int = 3  # implausible readings in a row before the arm is stopped
     frozen: float = 0.1  # [s] of a moving command with a bit-identical reading

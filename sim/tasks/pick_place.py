@@ -35,7 +35,7 @@ class PickPlaceConfig:
     cube_y: list[float] = field(default_factory=lambda: [-0.34, -0.21])
     cube_yaw: float = 0.7853981633974483  # it is turned by up to this [rad]; 45 degrees are all poses of an unmarked cube
     bin_x: list[float] = field(default_factory=lambda: [0.42, 0.58])  # range of the bin's place [m]
-    bin_y: list[float] = field(default_factory=lambda: [0.17, 0.29])
+    bin_y: list[float] = field(default_factory=lambda: [0.21, 0.33])
 
 
 class PickPlace:

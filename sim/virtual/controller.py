@@ -24,6 +24,7 @@ from real.drivers.wire import (
 
 COMPLETE = 0x7F  # the stages of the control loop: only commands that passed all of them feed the watchdog
 BRAKING = 0.5  # share of the acceleration limits with which the arm brakes by itself
+SMOOTH = 0.5  # of the target's velocity from one command to the next: a host's clock jitters
 STALE = 3  # time steps without a command after which the held target counts as being at rest
 
 
@@ -41,6 +42,7 @@ class Controller:
         self.since_fed = 0.0
         self._fed = False  # a watchdog starts to run with the first command
         self._velocity = np.zeros(robot.dof)  # of the target, [rad/s]
+        self._t = 0.0  # the host's time of the newest command [s]
         self._idle = 0  # time steps since the newest command
         self._fastest = np.array(robot.dq_max)
         self._brake = BRAKING * np.array(robot.ddq_max) * timestep
@@ -76,11 +78,13 @@ class Controller:
             return
         if frame.stages == COMPLETE:
             self.since_fed, self._fed = 0.0, True
-        self._velocity = np.clip((frame.q - self.q) / self.timestep, -self._fastest, self._fastest)
-        self.q, self.width, self._idle = frame.q, frame.width, 0
+        elapsed = frame.t - self._t if 0 < frame.t - self._t < 0.1 else self.timestep
+        speed = np.clip((frame.q - self.q) / elapsed, -self._fastest, self._fastest)
+        self._velocity = self._velocity + SMOOTH * (speed - self._velocity)
+        self.q, self.width, self._t, self._idle = frame.q, frame.width, frame.t, 0
 
-    def advance(self) -> tuple[np.ndarray, float]:
-        """The targets of the next time step [rad], [m]: the newest command, or one step of braking."""
+    def advance(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """The targets of the next time step [rad], [rad/s], [m]: the newest command, or one step of braking."""
         self.since_fed += self.timestep
         if self._fed and self.timeout > 0 and self.since_fed > self.timeout and not self.fault:
             self.fault |= FAULT_WATCHDOG
@@ -91,4 +95,4 @@ class Controller:
             self._idle += 1
             if self._idle > STALE:
                 self._velocity = np.zeros_like(self.q)
-        return self.q, self.width
+        return self.q, self._velocity, self.width

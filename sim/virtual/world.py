@@ -23,8 +23,8 @@ class World(Protocol):
     def reset(self, seed: int) -> None:
         """Arm and objects to the start of the episode of that seed, at rest."""
 
-    def step(self, q: np.ndarray, width: float) -> None:
-        """One time step towards joint targets `q` (dof,) [rad] and gripper opening `width` [m]."""
+    def step(self, q: np.ndarray, dq: np.ndarray, width: float) -> None:
+        """One time step towards joint targets `q` (dof,) [rad] that move at `dq` [rad/s], and gripper opening `width` [m]."""
 
     def joints(self) -> tuple[np.ndarray, np.ndarray]:
         """(dof,) [rad], (dof,) [rad/s]"""
@@ -57,8 +57,8 @@ class TaskWorld:
     def reset(self, seed: int) -> None:
         self._env.reset(np.array([seed]))
 
-    def step(self, q: np.ndarray, width: float) -> None:
-        self._env.physics.step(q[None, None], np.array([[width]]))
+    def step(self, q: np.ndarray, dq: np.ndarray, width: float) -> None:
+        self._env.physics.step(q[None, None], dq[None], np.array([[width]]))
 
     def joints(self) -> tuple[np.ndarray, np.ndarray]:
         q, dq = self._env.physics.joints()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,13 @@ def test_a_finished_import_is_reused(tmp_path, monkeypatch):
     first = convert(tmp_path / "a.zarr", tmp_path / "d")
     monkeypatch.setattr("data.from_zarr.Recorder", None)  # would fail if it were needed
     assert convert(tmp_path / "a.zarr", tmp_path / "d").content_hash == first.content_hash
+
+
+def test_imports_at_the_same_time_wait_for_each_other(tmp_path):
+    write_buffer(tmp_path / "a.zarr")
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda _: convert(tmp_path / "a.zarr", tmp_path / "d"), range(3)))
+    assert [d.num_episodes for d in found] == [3, 3, 3] and len({d.content_hash for d in found}) == 1
 
 
 def test_an_interrupted_import_goes_on_where_it_stopped(tmp_path, monkeypatch):

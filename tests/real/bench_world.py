@@ -26,7 +26,7 @@ class BenchWorld:
         self._q, self._dq, self._width = np.array(SPEC.q_home), np.zeros(SPEC.dof), SPEC.gripper_max_width
         self._seed, self._steps = seed, 0
 
-    def step(self, q: np.ndarray, width: float) -> None:
+    def step(self, q: np.ndarray, dq: np.ndarray, width: float) -> None:
         self._dq = (q - self._q) / self.timestep
         self._q, self._width = q.copy(), width
         self._steps += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 
 import numpy as np
@@ -75,6 +76,19 @@ def test_the_watchdog_waits_for_the_first_command_and_then_does_not() -> None:
     made.command(move(5, HOME + 1e-3))
     run(made, 1)
     np.testing.assert_array_equal(made.q, HOME + 1e-3)
+
+
+@pytest.mark.parametrize("period", [0.001, 0.002, 0.004])
+def test_the_targets_velocity_is_that_of_the_commands_whatever_their_rate(period: float) -> None:
+    made, velocity = arm(), np.linspace(-0.6, 0.6, 7)
+    for i in range(40):
+        frame = move(i + 2, HOME + velocity * period * i)
+        made.command(dataclasses.replace(frame, t=7.0 + period * (i + 0.005 * (-1) ** i)))  # a clock that jitters
+        seen = made.advance()[1]
+    np.testing.assert_allclose(seen, velocity, atol=0.01)
+    for _ in range(4):
+        seen = made.advance()[1]
+    np.testing.assert_array_equal(seen, 0.0)
 
 
 @pytest.mark.parametrize("bit", range(7))

@@ -7,6 +7,7 @@ from gymnasium.utils.env_checker import check_env
 from data.config import build
 from data.errors import ConfigError
 from data.rotations import matrix_from_quat, rotation_vector
+from sim.control import LAG
 from sim.env import SUCCESS_STEPS, ArmConfig, ArmEnv
 from tests.sim.conftest import TASK, wander
 
@@ -125,6 +126,20 @@ def test_the_joints_go_where_they_are_sent_no_faster_than_they_may(arm):
     assert np.abs(targets[1] - targets[0]).max() == pytest.approx(limit[[0, 2, 6]].max(), rel=1e-6)  # and as fast as they may
     np.testing.assert_allclose(obs["observation.joints"], goal[:, :-1], atol=0.01)
     np.testing.assert_allclose(obs["observation.state"][:, 7], 0.05, atol=0.002)
+
+
+@pytest.mark.parametrize("joint", [0, 3, 6])
+def test_every_joint_follows_a_moving_target_by_the_same_lag(arm, joint):
+    env = arm(1, action="joint")
+    env.reset(np.array([0]))
+    start = env._q_target[0].copy()
+    for step in range(1, 21):
+        target = start.copy()
+        target[joint] += 0.04 * step  # 0.8 rad/s
+        env.step(np.concatenate([target, [0.08]])[None])
+    q, dq = env.physics.joints()
+    assert abs(dq[0, joint] - 0.8) < 0.02
+    assert abs(target[joint] - LAG * 0.8 - q[0, joint]) < 0.003
 
 
 def test_joint_targets_beyond_the_limits_stop_at_them(arm):

@@ -67,7 +67,7 @@ def measure(cfg: DictConfig) -> Measurement:
 
     q = np.tile(many.robot.q_home, (BATCH, many.substeps, 1))
     width = np.full((BATCH, many.substeps), 0.08)
-    physics = _rate(lambda: many.physics.step(q, width), BATCH, cfg.seconds)
+    physics = _rate(lambda: many.physics.step(q, np.zeros_like(q[:, 0]), width), BATCH, cfg.seconds)
     action = np.zeros((BATCH, spec.action.dim), np.float32)
     action[:, :7] = many.observe()["observation.state"][:, :7]
     environment = _rate(lambda: many.step(action), BATCH, cfg.seconds)
