@@ -90,7 +90,7 @@ def test_watch_counts_how_long_the_arm_has_strayed() -> None:
     said: list[str] = []
     for i in range(1, 30):
         found = sample(t=1 + 0.002 * i, t_device=1 + 0.002 * i, seq=1 + i, q=HOME + 1e-9 * i)
-        off = 0.36 if i != 10 else 0.34  # once it comes back, the count begins anew
+        off = 0.26 if i != 10 else 0.24  # once it comes back, the count begins anew
         said += [f"{i}" for v in watch.look(found, found.t, bump(4, off), None)[1] if v.reaction == Reaction.FAULT]
         assert not said, f"after {i} ticks"
     for i in range(30, 40):
