@@ -70,7 +70,7 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in folder.read_text().splitlines() if line.strip()]
 
 
-def _outcomes(folder: Path) -> np.ndarray:
+def outcomes_of(folder: Path) -> np.ndarray:
     rows = sorted(rows_of(folder / "episodes.jsonl"), key=lambda row: row["seed"])
     return np.array([row["success"] for row in rows], bool)
 
@@ -98,7 +98,7 @@ def _success(report: Report, out: Path, by_name: dict[str, Figure], chosen: str,
     figures = [by_name[f"success/{name}"] for name in LABELS]
     report.figures(figures, labels=[*LABELS.values()])
     report.plot(success_bars(figures, [*LABELS.values()]))
-    outcomes = {name: _outcomes(out / f"evaluate_{name}") for name in LABELS}
+    outcomes = {name: outcomes_of(out / f"evaluate_{name}") for name in LABELS}
     rows = []
     for a, b in ((chosen, "untrained"), (chosen, "bc"), ("steered", "flow")):
         if a == b:
@@ -109,7 +109,9 @@ def _success(report: Report, out: Path, by_name: dict[str, Figure], chosen: str,
     columns = ["comparison", "difference, 95 % interval", "only the first succeeds", "only the second", "p"]
     report.table(columns, rows, "Paired on the same seeds: exact McNemar test, Newcombe's interval. p-values as they are, uncorrected.")
     selection = ", ".join(f"{LABELS[name]} {figure.value:.0%} of {figure.n}" for name, figure in chosen_on.items())
-    report.text(f"Chosen on other seeds: {selection}. Exported: **{LABELS[chosen]}**.")
+    report.text(
+        f"On the seeds of the selection: {selection}. Exported: **{LABELS[chosen]}**; steering is taken only where it is better by more than chance."
+    )
 
 
 def _curves(report: Report, out: Path) -> None:
