@@ -180,7 +180,7 @@ def _walk(cfg: DictConfig, out: Path, steps: Steps) -> list[Figure]:
     ]
     if cfg.few:
         beside += [
-            ("few", "train", f"data.max_episodes={cfg.few}", f"train.steps={cfg.flow_steps // 2}", *flow_policy),
+            ("few", "train", f"data.max_episodes={cfg.few}", f"train.steps={cfg.flow_steps // 3}", *flow_policy),
             ("evaluate_few", "evaluate", f"checkpoint={out}/few/checkpoint", *held_out, "videos=0"),
         ]
     if cfg.image_steps and images:
