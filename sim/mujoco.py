@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,6 +131,8 @@ class MujocoPhysics:
     def _renderer(self, size: tuple[int, int], beautiful: bool) -> mujoco.Renderer:
         key = (*size, beautiful)
         if key not in self._renderers:
+            if os.environ.get("MUJOCO_GL") == "disable":
+                raise RenderError(f"no OpenGL for rendering: no library of it was found, or MUJOCO_GL=disable. {gl.INSTALL_HINT}")
             samples = self.model.vis.quality.offsamples
             self.model.vis.quality.offsamples = samples if beautiful else 0  # read when the context is made
             try:
