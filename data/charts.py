@@ -179,6 +179,6 @@ def _smoothed(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _legend(ax: Any) -> None:
-    legend = ax.legend(frameon=False, fontsize=9, loc="upper right")
+    legend = ax.legend(frameon=False, fontsize=9, loc="best")
     for text in legend.get_texts():
         text.set_color(INK)
