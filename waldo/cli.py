@@ -6,7 +6,6 @@ Nothing heavy is imported before it is needed: `waldo --help` answers at once.
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -14,8 +13,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from data.errors import ConfigError, WaldoError, did_you_mean
+from data.errors import ConfigError, did_you_mean
 from waldo import manual
+from waldo.explain import explain
 
 FLAGS = ("--help", "-h", "-m", "--multirun", "--cfg", "--config-dir", "--traceback", "--version")
 POSITIONAL = {"bench": "name"}  # `waldo bench sim` is `waldo bench name=sim`
@@ -39,25 +39,6 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         print(message, file=sys.stderr)
         return status
-
-
-def explain(error: BaseException) -> tuple[str | None, int]:
-    """(one line for the user, exit status); the line is None for what is a bug and deserves its traceback."""
-    text = " ".join(str(error).split())
-    if isinstance(error, KeyboardInterrupt):
-        return f"interrupted; {text or 'nothing had been started'}", 130
-    if isinstance(error, WaldoError):
-        return f"error: {text}", 2
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's is a RuntimeError
-        text = text.split(". ")[0]
-        return f"error: out of memory{': ' + text if text else ''}; a smaller batch_size or fewer environments need less", 2
-    if isinstance(error, ModuleNotFoundError) and error.name and error.name.split(".")[0] not in _own_packages():
-        return f"error: this needs the Python package {error.name!r}, which is not installed", 2
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"error: the disk is full{_place(error)}; what was finished before is kept", 2
-    if isinstance(error, OSError) and error.errno and error.filename:
-        return f"error: {os.strerror(error.errno).lower()}{_place(error)}", 2
-    return None, 1
 
 
 def _dispatch(words: list[str]) -> int:
@@ -114,14 +95,6 @@ def _version() -> str:
         return importlib.metadata.version("waldo")
     except importlib.metadata.PackageNotFoundError:
         return "(not installed)"
-
-
-def _own_packages() -> tuple[str, ...]:
-    return ("waldo", "configs", "data", "policies", "real", "sim")
-
-
-def _place(error: OSError) -> str:
-    return f": {error.filename}" if error.filename else ""
 
 
 def _terminated(signum: int, frame: Any) -> None:

@@ -19,6 +19,7 @@ from data.errors import ConfigError, WaldoError
 from data.results import SUMMARY, Figure, read_summary, write_atomic, write_summary
 from waldo import provenance
 from waldo.compose import check, composed, sweep
+from waldo.explain import explain
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,6 @@ def _sweep_job(job: Job, cfg: DictConfig) -> float:
         if figures:
             headline, value = str(figures[0]), float(figures[0].value)
     except Exception as error:  # noqa: BLE001  a sweep over night must survive one bad combination, whatever it was
-        from waldo.cli import explain
-
         message, status = explain(error)
         headline = message or f"bug: {type(error).__name__}: {error}"
         if message is None or job.traceback:
