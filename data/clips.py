@@ -1,6 +1,6 @@
 """Small H.264 clips for a report: what a browser plays from inside one HTML file.
 
-Not for training data (see data.video): here size counts, quality need only please the eye, and nothing is sought.
+Not for training data (see data.lerobot.video): here size counts, quality need only please the eye, and nothing is sought.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ import zarr
 from tqdm import tqdm
 from zarr.storage import LocalStore, ZipStore
 
-from data import layout
 from data.durable import lock_folder, make_folder
 from data.errors import DatasetError, did_you_mean
+from data.lerobot import layout
 from data.record import Recorder
 from data.spec import Feature
 from data.store import DATASETS, Dataset, datasets_folder

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data import layout
 from data.durable import replacing
 from data.errors import DatasetError
-from data.index import RESTORE, Index, open_parquet
-from data.video import decode_still, read_frames
+from data.lerobot import layout
+from data.lerobot.index import RESTORE, Index, open_parquet
+from data.lerobot.video import decode_still, read_frames
 
 Slot = tuple[int, int, int]  # first row in the dataset, first frame in the video, number of frames
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from data import layout
 from data.durable import TEMPORARY
 from data.errors import DatasetError, did_you_mean
-from data.mailbox import Mailbox
+from data.lerobot import layout
+from data.lerobot.mailbox import Mailbox
+from data.lerobot.video import require_codec
+from data.lerobot.writer import Target, Writer
 from data.spec import Feature
-from data.video import require_codec
-from data.writer import Target, Writer
 
 CHUNK_BYTES = 4 << 20  # frames travel to the encoder in pieces of about this size
 

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data import layout
 from data.episode import Episode
 from data.errors import DatasetError, did_you_mean
 from data.images import open_images
-from data.index import RECORD_AGAIN, RESTORE, Index
-from data.metadata import read_index
+from data.lerobot import layout
+from data.lerobot.index import RECORD_AGAIN, RESTORE, Index
+from data.lerobot.metadata import read_index
 
 DATASETS = "WALDO_DATASETS"
 Table = dict[str, np.ndarray]

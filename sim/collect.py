@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from data import layout
 from data.config import locate
 from data.errors import ConfigError, DatasetError, RenderError
+from data.lerobot import layout
 from data.record import Recorder
 from data.spec import Feature, PolicySpec
 from data.store import Dataset

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from data.lerobot.video import write_mp4
 from data.results import EpisodeLog, Figure, write_atomic
 from data.statistics import wilson
-from data.video import write_mp4
 from policies.base import Sampler
 from sim.base import VecEnv
 from sim.caption import caption

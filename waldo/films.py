@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from data.config import build
 from data.errors import RenderError
-from data.video import write_mp4
+from data.lerobot.video import write_mp4
 
 RATE_HZ, SIZE = 10.0, (300, 400)
 

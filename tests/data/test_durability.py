@@ -17,9 +17,9 @@ import pytest
 
 from data.durable import Staging
 from data.errors import DatasetError
+from data.lerobot.writer import Writer
 from data.record import Recorder
 from data.store import Dataset
-from data.writer import Writer
 from tests.data.conftest import CAMERAS, FEATURES, LENGTHS, TASKS, litter, make_arrays, make_images, record
 
 RENAMES = 6  # video, data, episodes, tasks, stats, info: one episode with a new task

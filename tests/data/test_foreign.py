@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.errors import DatasetError
+from data.lerobot.video import VideoWriter
 from data.record import Recorder
 from data.store import Dataset
-from data.video import VideoWriter
 from tests.data.conftest import CAMERAS, FEATURES, LENGTHS, TOP, make_arrays, make_images
 
 

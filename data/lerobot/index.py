@@ -1,4 +1,4 @@
-"""Which episodes a dataset has and where each lies: `Index`, made by `data.metadata.read_index`, and its cheap checks."""
+"""Which episodes a dataset has and where each lies: `Index`, made by `data.lerobot.metadata.read_index`, and its cheap checks."""
 
 from __future__ import annotations
 

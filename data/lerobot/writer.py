@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data import layout
 from data.durable import FULL, Staging, lock_folder, make_folder
 from data.errors import DatasetError
-from data.feature_stats import ImageStats, Stats, aggregate, column_stats
-from data.index import Index, open_parquet
-from data.mailbox import Discard, Frames, Save
-from data.metadata import read_index
-from data.video import FAILURES, VideoWriter, count_frames
+from data.lerobot import layout
+from data.lerobot.feature_stats import ImageStats, Stats, aggregate, column_stats
+from data.lerobot.index import Index, open_parquet
+from data.lerobot.mailbox import Discard, Frames, Save
+from data.lerobot.metadata import read_index
+from data.lerobot.video import FAILURES, VideoWriter, count_frames
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data import layout
 from data.errors import DatasetError
-from data.index import RECORD_AGAIN, RESTORE, Index, Video, open_parquet
+from data.lerobot import layout
+from data.lerobot.index import RECORD_AGAIN, RESTORE, Index, Video, open_parquet
 
 INFO_KEYS: dict[str, type | tuple[type, ...]] = {
     "fps": (int, float),
