@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from data.errors import DatasetError
-from data.windows import Windows
+from data.windows import Anchors, check_columns, observed
 
 
 class Transitions:
@@ -30,36 +30,33 @@ class Transitions:
         for name in ("next.reward", "next.terminated"):
             if name not in columns:
                 raise DatasetError(f"offline RL needs the column {name!r}; found: {', '.join(sorted(columns))}")
-        self.n, self.gamma = n_action_steps, gamma
-        self.reward = np.asarray(columns["next.reward"], np.float32)
-        self.terminated = np.asarray(columns["next.terminated"], bool)
-        inputs = {k: v for k, v in columns.items() if k == "action" or k.startswith("observation.")}
-        self.windows = Windows(inputs, episode_ends, n_obs_steps, n_action_steps)
-        w = self.windows
-        whole = w.anchors + n_action_steps <= w._last
-        ends_for_good = self.terminated[w._last]
-        self.rows = np.flatnonzero(whole | ends_for_good)
-        if len(self.rows) == 0:
+        starts, ends = check_columns(columns, episode_ends)
+        self.n, self.n_obs_steps, self.gamma = n_action_steps, n_obs_steps, gamma
+        self.columns = {k: v for k, v in columns.items() if k == "action" or k.startswith("observation.")}
+        self._reward, terminated = columns["next.reward"], columns["next.terminated"]
+        ends_for_good = np.asarray(terminated[ends - 1]).astype(bool).reshape(-1)
+        counts = np.where(ends_for_good, ends - starts, np.maximum(ends - starts - n_action_steps, 0))
+        self.anchors = Anchors(starts, ends, counts)
+        if len(self.anchors) == 0:
             raise DatasetError(f"no episode is longer than a chunk of {n_action_steps} steps and none is terminated")
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.anchors)
 
-    def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def batch(self, rows: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:
         """rows (B,) -> observations, `next.`-prefixed observations, action (B, n, A), reward (B,), discount (B,)."""
-        picked = self.rows[rows]
-        w = self.windows
-        out = w.batch(picked)
-        inside = ~out.pop("action_is_pad")  # (B, n)
-        t, last = w.anchors[picked], w._last[picked]
-        steps = np.minimum(t[:, None] + np.arange(self.n), last[:, None])
+        t, first, last = self.anchors.locate(rows)
+        ahead = t[:, None] + np.arange(self.n)  # (B, n)
+        steps = np.minimum(ahead, last[:, None])
+        inside = ahead == steps
+        after = np.minimum(t + self.n, last)
+        past, then = observed(t, first, self.n_obs_steps), observed(after, first, self.n_obs_steps)
+        seen = {name: values for name, values in self.columns.items() if name != "action"}
+        out = {name: values[past] for name, values in seen.items()}
+        out["action"] = self.columns["action"][steps]
         powers = self.gamma ** np.arange(self.n, dtype=np.float32)
-        out["reward"] = (self.reward[steps] * inside * powers).sum(1).astype(np.float32)
+        reward = np.asarray(self._reward[steps], np.float32).reshape(steps.shape)
+        out["reward"] = (reward * inside * powers).sum(1).astype(np.float32)
         over = t + self.n > last  # the chunk reaches the end of the episode, which is then a terminated one
         out["discount"] = np.where(over, 0.0, self.gamma**self.n).astype(np.float32)
-        after = np.minimum(t + self.n, last)
-        past = np.maximum(after[:, None] + np.arange(1 - w.n_obs_steps, 1), w._first[picked][:, None])
-        for name, values in w.columns.items():
-            if name != "action":
-                out["next." + name] = values[past]
-        return out
+        return out | {"next." + name: values[then] for name, values in seen.items()}

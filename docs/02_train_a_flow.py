@@ -37,7 +37,7 @@ windows = inputs.windows()
 torch.manual_seed(0)
 policy = FlowPolicy(FlowConfig(network="mlp", width=64, depth=2), inputs.spec, inputs.normalizer)
 settings = TrainConfig(steps=600, batch_size=128, lr=4e-3, warmup=50, ema=0.99, device="cpu")
-folder = train(policy, windows.batch, len(windows), settings, Path("outputs/round"), seed=0, provenance={"example": 2})
+folder = train(policy, windows, settings, Path("outputs/round"), seed=0, provenance={"example": 2})
 
 policy = checkpoint.load(folder)  # weights, configuration, spec and statistics: all that a policy is
 start = {"observation.state": np.zeros((1, 1, 2), np.float32)}  # (B, n_obs_steps, 2)

@@ -25,11 +25,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 from tqdm import tqdm
 
+from data.batches import Batches, Rows
 from data.errors import CheckpointError, ConfigError
 from policies import checkpoint
 from policies.module import SpecModule
-
-DrawBatch = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
 @dataclass
@@ -46,6 +45,8 @@ class TrainConfig:
     evaluate_every: int = 0  # steps between evaluations, 0 for none
     keep: bool = False  # also keep every checkpoint, as checkpoint-<step>
     threads: int = 0  # CPU threads, 0 for torch's default
+    workers: int = 1  # threads that prepare batches ahead; the result does not depend on it
+    order: str = "random"  # random: rows are drawn anew each time; epoch: every row once before any comes twice
     device: str = "auto"  # auto, cuda, mps or cpu
     precision: str = "auto"  # of the matrix products: fp32, bf16, or auto = bf16 where the processor has it; weights stay fp32
 
@@ -96,8 +97,7 @@ def flushed_denormals() -> Iterator[None]:
 @flushed_denormals()
 def train(
     module: SpecModule,
-    draw: DrawBatch,
-    num_rows: int,
+    rows: Rows,
     config: TrainConfig,
     out: Path,
     seed: int,
@@ -107,7 +107,7 @@ def train(
 ) -> Path:
     """Train, or go on where `out` stops. Returns the folder of the checkpoint, `out/checkpoint`.
 
-    draw      row numbers (B,) -> batch in network space
+    rows      what batches are drawn from, in network space
     evaluate  called every `evaluate_every` steps with the averaged module; its numbers go to metrics.jsonl
     """
     if config.steps < 1 or config.batch_size < 1:
@@ -124,16 +124,15 @@ def train(
     groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.95), fused=True)
     dtype = matmul_dtype(config.precision, device)
-    run = _description(module, num_rows, config, seed, provenance)
+    run = _description(module, rows, config, seed, provenance)
+    batches = Batches(rows, config.batch_size, seed, config.order)
     start = _restore(out, module, params, average, optimizer, config, run)
     _cut_log(out / "metrics.jsonl", start)
     began, since = time.perf_counter(), time.process_time()
     with tqdm(total=config.steps, initial=start, desc=label, unit="step", smoothing=0.05, mininterval=0.5) as bar:
-        for step in range(start, config.steps):
-            rng = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, step]))
-            rows = rng.integers(0, num_rows, config.batch_size)
-            torch.manual_seed(int(rng.integers(0, 2**62)))
-            batch = {k: torch.from_numpy(np.ascontiguousarray(v)).to(device) for k, v in draw(rows).items()}
+        for step, (arrays, noise) in enumerate(batches.run(start, config.steps, config.workers), start):
+            torch.manual_seed(noise)
+            batch = {k: torch.from_numpy(np.ascontiguousarray(v)).to(device) for k, v in arrays.items()}
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step, config)
             with torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32):
@@ -227,12 +226,14 @@ def _save(
     fresh.replace(out / "train_state.safetensors")
 
 
-def _description(module: SpecModule, num_rows: int, config: TrainConfig, seed: int, provenance: Mapping[str, Any]) -> dict[str, Any]:
+def _description(module: SpecModule, rows: Rows, config: TrainConfig, seed: int, provenance: Mapping[str, Any]) -> dict[str, Any]:
     """What has to be the same for a run to be continued: all that decides its result but the number of steps."""
-    free = ("steps", "save_every", "log_every", "evaluate_every", "keep", "threads", "device")
+    free = ("steps", "save_every", "log_every", "evaluate_every", "keep", "threads", "workers", "device")
     settings = {f"train.{key}": value for key, value in dataclasses.asdict(config).items() if key not in free}
     statistics = hashlib.sha256(b"".join(values.tobytes() for _, values in sorted(module.normalizer.state().items()))).hexdigest()
-    data = {"dataset": provenance.get("dataset"), "rows": num_rows, "statistics": statistics, "spec": module.spec.hash()}
+    weights = getattr(rows, "weights", None)
+    drawn = "alike" if weights is None else hashlib.sha256(np.asarray(weights).tobytes()).hexdigest()
+    data = {"dataset": provenance.get("dataset"), "rows": len(rows), "drawn": drawn, "statistics": statistics, "spec": module.spec.hash()}
     return json.loads(json.dumps({"seed": seed, **checkpoint.config_node(module), **settings, **data}))
 
 

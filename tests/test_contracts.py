@@ -12,8 +12,13 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from data.batches import Drawn
 from data.config import build, locate, typed
 from data.errors import ConfigError, DatasetError, RenderError, SpecError
+from data.record import Recorder
+from data.signals import ACTOR
+from data.spec import Feature
+from data.store import Dataset
 from policies import checkpoint
 from policies.artifact import Artifact
 from policies.export import export
@@ -23,6 +28,7 @@ from sim.collect import collect
 from tests.policies.dummy import make_batch, make_chunks, make_normalizer, make_obs, make_spec, seeds_of, stir, tiny_flow
 from waldo import manual
 from waldo.compose import composed
+from waldo.manual import FAMILIES
 from waldo.options import options_of
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -76,7 +82,7 @@ def check_trains(module, critic, out):
     """A few steps of the real loop, then the folder answers as the module that was trained."""
     columns = {key: value.numpy() for key, value in make_batch(module, 16, critic).items()}
     config = TrainConfig(steps=2, batch_size=4, warmup=1, threads=1, device="cpu")
-    folder = train(module, lambda picked: {k: v[picked] for k, v in columns.items()}, 16, config, out, 0, {"seed": 0})
+    folder = train(module, Drawn(lambda picked, _: {k: v[picked] for k, v in columns.items()}, 16), config, out, 0, {"seed": 0})
     loaded = checkpoint.load(folder)
     assert type(loaded) is type(module) and loaded.spec == module.spec
     assert not loaded.training and not module.training
@@ -266,7 +272,8 @@ def test_an_environment_keeps_its_word(name):
 def test_a_dataset_that_is_not_there_says_where_it_was_looked_for(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WALDO_DATASETS", str(tmp_path))
-    config = typed(DataConfig, OmegaConf.to_container(OmegaConf.load(CONFIGS / "data" / f"{name}.yaml")), "data")
+    node = composed("train", [f"data={name}"]).data  # composed, because one YAML may build on another
+    config = typed(DataConfig, OmegaConf.to_container(node), "data")
     with pytest.raises(DatasetError) as caught:
         open_dataset(config)
     assert "\n" not in str(caught.value)
@@ -292,11 +299,23 @@ def test_what_waldo_collect_records_is_what_its_data_config_reads(tmp_path, monk
     assert len(inputs.transitions(0.99)) == sum(len(inputs.dataset.episode(i)) for i in range(4))  # all of them end for good
 
 
-GROUPS = ("policy", "offline", "steer", "data", "env", "robot")
+@pytest.mark.parametrize("name", group("weight"))
+def test_a_rule_weighs_every_frame_of_a_dataset(name, tmp_path):
+    folder = tmp_path / "demo"
+    columns = {"action": np.zeros((4, 1)), "next.reward": np.arange(4.0), "actor": np.array([0, 1, 1, 2], np.uint8), "quality": np.ones(4)}
+    features = [Feature("action", (1,)), Feature("next.reward", (1,)), ACTOR, Feature("quality", (1,))]
+    with Recorder(folder, 10, features, "dummy") as recorder:
+        for task in ("push", "lift", "lift"):
+            recorder.add_episode(columns, task)
+    weights = build(OmegaConf.load(CONFIGS / "weight" / f"{name}.yaml"))(Dataset.open(folder))
+    assert weights.shape == (12,) and np.isfinite(weights).all() and (weights >= 0).all() and weights.any()
+
+
+GROUPS = ("policy", "offline", "steer", "data", "env", "robot", "weight")
 
 
 def test_every_group_of_configurations_has_a_contract():
-    assert {path.name for path in CONFIGS.iterdir() if path.is_dir() and not path.name.startswith("_")} == set(GROUPS)
+    assert {path.name for path in CONFIGS.iterdir() if path.is_dir() and not path.name.startswith("_")} == {*GROUPS, *FAMILIES.values()}
 
 
 @pytest.mark.parametrize(("group_name", "name"), [(g, n) for g in GROUPS for n in group(g)])

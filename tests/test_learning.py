@@ -56,7 +56,7 @@ def learn(make: Any, inputs: Inputs, out: Path, **settings: Any) -> Any:
     config = TrainConfig(
         **{"batch_size": 128, "lr": 2e-3, "warmup": 50, "ema": 0.99, "threads": 1, "device": "cpu", "precision": "fp32"} | settings
     )
-    train(policy, windows.batch, len(windows), config, out, 0, {})
+    train(policy, windows, config, out, 0, {})
     return policy
 
 

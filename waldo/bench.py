@@ -36,19 +36,21 @@ class Measurement:
     """What one benchmark found.
 
     headline         the figure that counts
-    baseline         the same quantity, measured the usual way; its name says which way
+    baseline         the same quantity, measured the usual way; its name says which way. None where that could not be measured here
     lower_is_better  True for times
     others           further rows for the table
     """
 
     headline: Figure
-    baseline: Figure
+    baseline: Figure | None
     lower_is_better: bool = False
     others: Sequence[Figure] = ()
 
     @property
-    def ratio(self) -> float:
-        """How many times better than the baseline."""
+    def ratio(self) -> float | None:
+        """How many times better than the baseline, None without one."""
+        if self.baseline is None:
+            return None
         a, b = (self.baseline, self.headline) if self.lower_is_better else (self.headline, self.baseline)
         return a.value / b.value if b.value else float("nan")
 
@@ -58,8 +60,8 @@ class Measurement:
             "name": name,
             "value": self.headline.value,
             "unit": self.headline.unit,
-            "baseline": self.baseline.name,
-            "baseline_value": self.baseline.value,
+            "baseline": self.baseline and self.baseline.name,
+            "baseline_value": self.baseline and self.baseline.value,
             "ratio": self.ratio,
             "n": self.headline.n,
         }
@@ -75,7 +77,7 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     for name in known if cfg.name == "all" else [cfg.name]:
         module = importlib.import_module(f"waldo.benchmarks.{name}")
         found: Measurement = module.measure(cfg)
-        rows = [found.headline, found.baseline, *found.others]
+        rows = [row for row in (found.headline, found.baseline, *found.others) if row is not None]
         print(f"\n{name}: {(module.__doc__ or '').strip().splitlines()[0]}\n{table(rows, found)}")
         figures += [replace(row, name=f"{name}/{row.name}") for row in rows]
         lines.append(found.line(name))
@@ -93,8 +95,8 @@ def table(rows: Sequence[Figure], found: Measurement) -> str:
     cells = [("", "value", "unit", "95 % interval", "n", "better")]
     for row in rows:
         interval = f"{row.low:.4g} .. {row.high:.4g}" if row.low is not None and row.high is not None else ""
-        same = row.unit == found.baseline.unit
-        ratio = f"{replace(found, headline=row).ratio:.2f}x" if same and row is not found.baseline else ""
-        cells.append((row.name, f"{row.value:.4g}", row.unit, interval, "" if row.n is None else str(row.n), ratio))
+        ratio = replace(found, headline=row).ratio if found.baseline and row.unit == found.baseline.unit else None
+        better = f"{ratio:.2f}x" if ratio is not None and row is not found.baseline else ""
+        cells.append((row.name, f"{row.value:.4g}", row.unit, interval, "" if row.n is None else str(row.n), better))
     widths = [max(len(cell[i]) for cell in cells) for i in range(len(cells[0]))]
     return "\n".join("  " + "  ".join(text.ljust(width) for text, width in zip(cell, widths, strict=True)).rstrip() for cell in cells)

@@ -32,10 +32,10 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     env = open_env(cfg.env, inputs.spec) if cfg.env.get("_target_") else None  # before an hour of training, not after
     torch.manual_seed(cfg.seed)
     policy = build(cfg.policy, inputs.spec, inputs.normalizer)
-    windows = inputs.windows()
-    origin = {**provenance.collect(seed=cfg.seed), "dataset": inputs.dataset.content_hash, "episodes": len(inputs.episodes)}
+    windows = inputs.windows(build(cfg.weight) if cfg.weight.get("_target_") else None)
+    origin = {**provenance.collect(seed=cfg.seed), "dataset": inputs.content_hash, "episodes": len(inputs.episodes)}
     settings = typed(TrainConfig, cfg.train, "train")
-    train(policy, windows.batch, len(windows), settings, out, cfg.seed, origin, label=f"train {cfg.out}")
+    train(policy, windows, settings, out, cfg.seed, origin, label=f"train {cfg.out}")
     figures = [Figure("parameters", float(sum(p.numel() for p in policy.parameters()))), Figure("windows", float(len(windows)))]
     if env is None:
         print(f"next: waldo evaluate checkpoint={out}/checkpoint")

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from data.errors import DatasetError
+from data.errors import ConfigError, DatasetError
+from data.goals import Hindsight
 from data.transitions import Transitions
 from data.windows import Windows
 
@@ -156,3 +159,83 @@ def test_episodes_of_which_nothing_can_be_learned_are_refused():
         Transitions(columns, RL_ENDS, 1, 6, 0.9)
     with pytest.raises(DatasetError, match="'next.reward'"):
         Transitions({k: v for k, v in COLUMNS.items() if k != "next.reward"}, RL_ENDS, 1, 2, 0.9)
+
+
+def windows_reference(columns, ends, n_obs, horizon, episodes):
+    """The definition in a few lines: every frame of the chosen episodes, one at a time."""
+    for e in episodes:
+        start, stop = (0 if e == 0 else ends[e - 1]), ends[e]
+        for t in range(start, stop):
+            seen = [columns["observation.state"][max(start, t - k)] for k in reversed(range(n_obs))]
+            done = [columns["action"][min(t + k, stop - 1)] for k in range(horizon)]
+            yield np.array(seen), np.array(done), np.array([t + k >= stop for k in range(horizon)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=8),
+    n_obs=st.integers(1, 5),
+    horizon=st.integers(1, 9),
+    data=st.data(),
+)
+def test_windows_equal_the_plain_definition(lengths, n_obs, horizon, data):
+    ends = np.cumsum(lengths)
+    columns = {"observation.state": np.arange(ends[-1])[:, None] * 10.0, "action": np.arange(ends[-1])[:, None] * 1.0}
+    episodes = sorted(data.draw(st.sets(st.integers(0, len(lengths) - 1), min_size=1)))
+    windows = Windows(columns, ends, n_obs, horizon, episodes)
+    expected = list(windows_reference(columns, ends.tolist(), n_obs, horizon, episodes))
+    assert len(windows) == len(expected)
+    rows = np.array(data.draw(st.permutations(range(len(windows)))))
+    batch = windows.batch(rows)
+    for i, row in enumerate(rows):
+        for found, wanted in zip(
+            (batch["observation.state"][i], batch["action"][i], batch["action_is_pad"][i]), expected[row], strict=True
+        ):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_goals_lie_ahead_in_the_same_episode_or_are_what_was_asked_for():
+    rng = np.random.default_rng(0)
+    ends = np.cumsum(rng.integers(1, 30, 40))
+    columns = {"observation.state": np.arange(ends[-1])[:, None].astype(float), "action": np.zeros((ends[-1], 1))}
+    t = np.arange(ends[-1])
+    last = ends[np.searchsorted(ends, t, side="right")] - 1
+
+    def goals(seed=1, **options):
+        windows = Windows(columns, ends, 1, 1, goals=Hindsight(["observation.state"], **options))
+        return windows.batch(t, seed)["goal.observation.state"][:, 0].astype(int)
+
+    ahead = goals(gamma=0.9)
+    assert (ahead <= last).all() and (ahead[t < last] > t[t < last]).all() and (ahead[t == last] == last[t == last]).all()
+    assert (goals(current=1.0) == t).all()
+    np.testing.assert_array_equal(goals(gamma=0.0), np.minimum(t + 1, last))
+    anywhere = goals(random=1.0)
+    assert len(set(anywhere.tolist())) > 0.5 * len(t) and anywhere.max() < ends[-1]
+    assert (goals(1) == goals(1)).all() and (goals(1, random=1.0) != goals(2, random=1.0)).any()
+
+
+def test_goals_do_not_depend_on_the_batch_they_come_in():
+    windows = Windows(FRAMES, ENDS, 1, 1, goals=Hindsight(["observation.state"], gamma=0.7))
+    whole = windows.batch(np.arange(8), 5)["goal.observation.state"]
+    for row in range(8):
+        np.testing.assert_array_equal(windows.batch(np.array([row]), 5)["goal.observation.state"][0], whole[row])
+
+
+def test_the_step_into_the_future_is_geometric():
+    n = 20000
+    columns = {"observation.state": np.arange(n)[:, None].astype(float), "action": np.zeros((n, 1))}
+    windows = Windows(columns, np.array([n]), 1, 1, goals=Hindsight(["observation.state"], gamma=0.8))
+    rows = np.arange(n // 2)
+    steps = windows.batch(rows, 3)["goal.observation.state"][:, 0] - rows
+    for k in (1, 2, 5):
+        share, expected = (steps == k).mean(), 0.2 * 0.8 ** (k - 1)
+        assert abs(share - expected) < 5 * np.sqrt(expected / len(rows))
+    uniform_steps = Windows(columns, np.array([n]), 1, 1, goals=Hindsight(["observation.state"], gamma=1.0)).batch(
+        np.zeros(2000, int) + rows[:2000], 3
+    )
+    assert abs((uniform_steps["goal.observation.state"][:, 0] - rows[:2000]).mean() - (n - 1000) / 2) < 500
+
+
+def test_shares_that_are_no_shares():
+    with pytest.raises(ConfigError, match=r"current=0.7, random=0.5"):
+        Hindsight(["observation.state"], current=0.7, random=0.5)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from data.batches import Drawn
 from data.spec import ActionSpec, Feature, PolicySpec
 from policies.imitation.bc import BCConfig, BCPolicy
 from policies.imitation.flow import FlowConfig, FlowPolicy
@@ -97,7 +98,7 @@ def mixture_policy(tmp_path_factory):
         "action": normalizer.encode("action", np.concatenate([draw_mixture(w, n, rng) for w in WEIGHTS])[:, None]),
     }
     config = TrainConfig(steps=800, batch_size=512, lr=4e-3, warmup=50, ema=0.99, save_every=800, threads=1, device="cpu", precision="fp32")
-    train(policy, lambda rows: {k: v[rows] for k, v in columns.items()}, 2 * n, config, tmp_path_factory.mktemp("mixture"), 0, {})
+    train(policy, Drawn(lambda rows, _: {k: v[rows] for k, v in columns.items()}, 2 * n), config, tmp_path_factory.mktemp("mixture"), 0, {})
     return policy
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data.errors import DatasetError, SpecError
+from data.errors import ConfigError, DatasetError, SpecError
 from data.record import Recorder
 from data.spec import ActionSpec, Feature, PolicySpec
 from policies.inputs import DataConfig, Inputs, offered_spec
@@ -123,3 +123,83 @@ def test_a_dataset_in_which_nobody_succeeded_teaches_nothing(tmp_path):
         recorder.add_episode(zeros, "walk")
     with pytest.raises(DatasetError, match="has no episode that succeeded"):
         Inputs(config(tmp_path / "sad", only_success=True), 1, 1, 1)
+
+
+# Several datasets, weights, mappings.
+
+
+def in_millimetres(folder):
+    """The same three episodes as somebody else would have recorded them: other names, millimetres, twice the rate."""
+    features = (
+        Feature("observation.robot", (2,), names=("a", "b")),
+        Feature("observation.environment_state", (1,), names=("goal",), units=("m",)),
+        Feature("action", (2,), names=("vx", "vy"), units=("mm/s", "mm/s")),
+        *SIGNALS,
+    )
+    with Recorder(folder, 20, features, "dot") as recorder:
+        for length in LENGTHS:
+            t = np.repeat(np.arange(length, dtype=np.float32), 2)
+            last = np.arange(2 * length) == 2 * length - 1
+            columns = {
+                "observation.robot": np.stack([1000 * t, 0.1 * t], 1),
+                "observation.environment_state": np.full((2 * length, 1), 7.0),
+                "action": np.stack([1000 * t, -1000 * t], 1),
+                "next.reward": last.astype(np.float32),
+                "next.success": last,
+                "next.terminated": last,
+            }
+            recorder.add_episode(columns, "walk")
+    return folder
+
+
+THEIRS = {
+    "observation.state": {
+        "source": "observation.robot", "names": ["x", "angle"], "units": ["m", "rad"], "from_units": ["mm", "rad"], "angles": [1]
+    },
+    "action": {"source": "action", "units": ["m/s", "m/s"]},
+}  # fmt: skip
+
+
+def test_datasets_with_other_names_units_and_rates_are_trained_on_together(root, tmp_path):
+    theirs = in_millimetres(tmp_path / "theirs")
+    other = {"path": str(theirs), "mapping": THEIRS, "resample": 10.0, "task": "walk", "action_kind": "position"}
+    both = Inputs(config(root, also=[other]), 1, 2, 2)
+    alone = Inputs(config(root), 1, 2, 2)
+    assert both.spec == alone.spec and len(both.windows()) == 2 * len(alone.windows())
+    np.testing.assert_allclose(both.normalizer.ranges["action"][1], [14, 0], atol=1e-5)
+    batch = both.windows().batch(np.arange(len(both.windows())))
+    second = batch["observation.state"][len(alone.windows()) :]
+    expected = both.normalizer.encode("observation.state", np.array([[0, 0], [1, 0.1]], np.float32))
+    np.testing.assert_allclose(second[:2, 0], expected, atol=1e-5)
+    assert both.content_hash != alone.content_hash
+    assert len(both.transitions(0.9)) > len(alone.transitions(0.9))
+
+
+def test_a_share_of_the_batch_for_each_dataset(root, tmp_path):
+    other = {"path": str(record(tmp_path / "more", (STATE, GOAL, ACTION, *SIGNALS), {"spec": SPEC.to_json()})), "share": 3.0}
+    rows = Inputs(config(root, share=1.0, also=[other]), 1, 1, 1).windows()
+    assert rows.weights.sum() == pytest.approx(4) and rows.weights[: sum(LENGTHS)].sum() == pytest.approx(1)
+
+
+def test_datasets_that_do_not_fit_together_are_told_apart_by_every_difference(root, tmp_path):
+    theirs = in_millimetres(tmp_path / "theirs")
+    other = {"path": str(theirs), "task": "walk", "action_kind": "position"}
+    with pytest.raises(
+        SpecError, match=r"rate_hz: the policy wants 10.0, found 20.0; observation 'observation.state' is missing.*also\[\].mapping"
+    ):
+        Inputs(config(root, also=[other]), 1, 1, 1)
+    with pytest.raises(ConfigError, match=r"data.also\[0\]: unknown option 'pth'; did you mean 'path'"):
+        Inputs(config(root, also=[{"pth": "x"}]), 1, 1, 1)
+
+
+def test_frames_are_weighted_by_what_a_rule_says_of_them(root):
+    inputs = Inputs(config(root, only_success=True), 1, 1, 1)
+    rows = inputs.windows(lambda dataset: np.arange(dataset.num_frames, dtype=float))
+    np.testing.assert_array_equal(rows.weights, [*range(4), *range(10, 15)])  # the second episode is not imitated
+    transitions = inputs.transitions(0.9, lambda dataset: np.arange(dataset.num_frames, dtype=float))
+    np.testing.assert_array_equal(transitions.weights, np.arange(15))
+
+
+def test_a_dataset_that_is_not_there_says_where_it_can_be_had():
+    with pytest.raises(DatasetError, match="no dataset 'nowhere'.*It can be had from https://example.org/x.zip"):
+        Inputs(config("nowhere", url="https://example.org/x.zip"), 1, 1, 1)

@@ -13,6 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from data.batches import Drawn
 from data.errors import CheckpointError, ConfigError
 from policies import checkpoint
 from policies.offline.iql import IQLConfig, IQLCritic
@@ -25,7 +26,17 @@ ROWS = 40
 
 def config(**options):
     return TrainConfig(
-        **{"steps": 12, "batch_size": 8, "warmup": 3, "save_every": 5, "log_every": 2, "threads": 1, "device": "cpu", **options}
+        **{
+            "steps": 12,
+            "batch_size": 8,
+            "warmup": 3,
+            "save_every": 5,
+            "log_every": 2,
+            "threads": 1,
+            "workers": 0,
+            "device": "cpu",
+            **options,
+        }
     )
 
 
@@ -36,24 +47,24 @@ def new_critic():
 
 
 def source(module, critic=False):
-    """A function from row numbers to a batch."""
+    """Rows to draw batches from."""
     columns = {name: value.numpy() for name, value in make_batch(module, ROWS, critic).items()}
-    return lambda rows: {name: values[rows] for name, values in columns.items()}
+    return Drawn(lambda rows, _: {name: values[rows] for name, values in columns.items()}, ROWS)
 
 
 def run(out, make=tiny_flow, critic=False, stop_after=None, **options):
     """Train; `stop_after` steps SIGKILL the process."""
     module, calls = make(), 0
-    draw = source(module, critic)
+    draw = source(module, critic).draw
 
-    def counted(rows):
+    def counted(rows, seed):
         nonlocal calls
         calls += 1
         if stop_after is not None and calls > stop_after:
             os.kill(os.getpid(), signal.SIGKILL)
-        return draw(rows)
+        return draw(rows, seed)
 
-    return train(module, counted, ROWS, config(**options), Path(out), 5, {})
+    return train(module, Drawn(counted, ROWS), config(**options), Path(out), 5, {})
 
 
 def bytes_of(out):
@@ -86,7 +97,7 @@ def test_a_finished_run_started_again_changes_nothing(tmp_path):
 def test_another_seed_gives_other_weights(tmp_path):
     one, two = tiny_flow(), tiny_flow()
     for module, seed in ((one, 1), (two, 2)):
-        train(module, source(module), ROWS, config(), tmp_path / str(seed), seed, {})
+        train(module, source(module), config(), tmp_path / str(seed), seed, {})
     assert not torch.equal(next(one.parameters()), next(two.parameters()))
 
 
@@ -106,22 +117,22 @@ def test_another_seed_gives_other_weights(tmp_path):
 )
 def test_the_folder_of_another_run_is_refused_and_left_alone(tmp_path, make, options, rows, provenance, message):
     module = tiny_flow()
-    train(module, source(module), ROWS, config(), tmp_path, 5, {"dataset": "a"})
+    train(module, source(module), config(), tmp_path, 5, {"dataset": "a"})
     before = bytes_of(tmp_path)
     other = make()
     with pytest.raises(CheckpointError, match=message):
-        train(other, source(module), rows, config(**options), tmp_path, 5, {"dataset": "a"} | provenance)
+        train(other, Drawn(source(module).draw, rows), config(**options), tmp_path, 5, {"dataset": "a"} | provenance)
     assert bytes_of(tmp_path) == before
 
 
 def test_the_folder_of_another_seed_or_of_other_statistics_is_refused(tmp_path):
     run(tmp_path)
     with pytest.raises(CheckpointError, match="holds another run, with seed=5:"):
-        train(tiny_flow(), source(tiny_flow()), ROWS, config(), tmp_path, 6, {})
+        train(tiny_flow(), source(tiny_flow()), config(), tmp_path, 6, {})
     module = tiny_flow()
     module.normalizer = type(module.normalizer)(module.spec, {k: (low, high + 1) for k, (low, high) in module.normalizer.ranges.items()})
     with pytest.raises(CheckpointError, match="holds another run, with statistics="):
-        train(module, source(tiny_flow()), ROWS, config(), tmp_path, 5, {})
+        train(module, source(tiny_flow()), config(), tmp_path, 5, {})
 
 
 def test_a_run_may_be_made_longer(tmp_path):
@@ -142,16 +153,16 @@ def test_a_damaged_training_state_is_one_clear_error(tmp_path):
 @pytest.mark.parametrize("poison", ["action", "observation.state"])
 def test_a_loss_that_is_nan_stops_and_keeps_what_was_good(tmp_path, save_every, poison):
     module = tiny_flow()
-    draw, calls = source(module), 0
+    draw, calls = source(module).draw, 0
 
-    def poisoned(rows):
+    def poisoned(rows, seed):
         nonlocal calls
         calls += 1
-        batch = draw(rows)
+        batch = draw(rows, seed)
         return batch | {poison: np.full_like(batch[poison], np.nan)} if calls == 7 else batch
 
     with pytest.raises(CheckpointError, match="the loss became nan at step 7"):
-        train(module, poisoned, ROWS, config(save_every=save_every, log_every=50), tmp_path, 5, {})
+        train(module, Drawn(poisoned, ROWS), config(save_every=save_every, log_every=50), tmp_path, 5, {})
     assert checkpoint.provenance(tmp_path / "checkpoint")["step"] == {1: 6, 5: 5}[save_every]
     for name in ("checkpoint/model.safetensors", "train_state.safetensors"):
         assert all(v.isfinite().all() for v in safetensors.torch.load_file(tmp_path / name).values())
@@ -163,7 +174,7 @@ def test_a_gradient_that_is_not_finite_stops_too(tmp_path):
     loss = module.loss
     module.loss = lambda batch: (loss(batch)[0] + (parameter.flatten()[0] - parameter.detach().flatten()[0]).sqrt(), {"loss": 1.0})
     with pytest.raises(CheckpointError, match="gradient"):
-        train(module, source(module), ROWS, config(), tmp_path, 5, {})
+        train(module, source(module), config(), tmp_path, 5, {})
     assert not (tmp_path / "checkpoint").exists()
 
 
@@ -182,7 +193,7 @@ def test_the_saved_weights_are_the_average_of_the_walk(tmp_path):
     module, walk = tiny_flow(), []
     average = {name: p.detach().clone() for name, p in module.named_parameters()}
     module.after_step = lambda: walk.append({name: p.detach().clone() for name, p in module.named_parameters()})
-    train(module, source(module), ROWS, config(ema=0.5), tmp_path, 5, {})
+    train(module, source(module), config(ema=0.5), tmp_path, 5, {})
     for step, weights in enumerate(walk):
         share = 1 - min(0.5, (1 + step) / (10 + step))
         average = {name: value + share * (weights[name] - value) for name, value in average.items()}
@@ -202,7 +213,7 @@ def test_evaluations_see_the_average_and_do_not_disturb_the_training(tmp_path):
         seen.append((step, next(one.parameters()).detach().clone()))
         return {"success": 0.5}
 
-    train(module, source(module), ROWS, config(evaluate_every=6), tmp_path / "watched", 5, {}, evaluate)
+    train(module, source(module), config(evaluate_every=6), tmp_path / "watched", 5, {}, evaluate)
     assert bytes_of(tmp_path / "plain") == bytes_of(tmp_path / "watched")
     assert [step for step, _ in seen] == [6, 12]
     assert torch.equal(seen[-1][1], next(module.parameters()).detach())
