@@ -18,7 +18,6 @@ from waldo import manual
 from waldo.explain import explain
 
 FLAGS = ("--help", "-h", "-m", "--multirun", "--cfg", "--config-dir", "--traceback", "--version")
-POSITIONAL = {"bench": "name"}  # `waldo bench sim` is `waldo bench name=sim`
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,11 +47,10 @@ def _dispatch(words: list[str]) -> int:
     if not words:
         _say(manual.overview())
         return 0 if flags & {"--help", "-h"} else 2
-    command, *rest = words
-    if command not in manual.commands():
-        raise ConfigError(f"there is no command {command!r}; {did_you_mean(command, manual.commands())}")
-    if command in POSITIONAL and rest and "=" not in rest[0]:
-        rest[0] = f"{POSITIONAL[command]}={rest[0]}"
+    command, rest = manual.find(words)
+    if command in manual.FAMILIES.values():
+        _say(manual.family_page(command))
+        return 0 if flags & {"--help", "-h"} else 2
     if flags & {"--help", "-h"}:
         return _say(manual.page(command, rest, config_dir))
     from waldo.jobs import Job

@@ -6,16 +6,22 @@ Keys under a node with `_target_` need not be in its YAML: the dataclass behind 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, QuotedString, ValueType
+from hydra.core.override_parser.types import Override, Quote, QuotedString, ValueType
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -24,6 +30,7 @@ from waldo import manual
 from waldo.options import options_of
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list, [a,b]", dict: "a mapping, {a: b}"}
+OPTION = re.compile(r"(?:\+\+?|~)?(?:hydra/[\w/]+|[\w.@-]+)=|~[\w.@]+$")  # what is key=value and no path with an equals sign in it
 BUILTIN = {"bool": bool, "int": int, "float": float, "str": str}
 
 
@@ -51,7 +58,7 @@ def sweep(command: str, words: list[str], config_dir: Path | None, out: Path, jo
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         try:
-            hydra.multirun(command, job, [*_search(config_dir), *quiet, *folders, *overrides])
+            hydra.multirun(_name(command), job, [*_search(config_dir), *quiet, *folders, *overrides])
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(_one_line(error)) from error
     (out / "multirun.yaml").unlink(missing_ok=True)
@@ -91,6 +98,37 @@ class _hydra(initialize_config_dir):
 
     def __init__(self) -> None:
         super().__init__(config_dir=str(manual.CONFIGS), job_name="waldo", version_base="1.3")
+        Plugins.instance().register(_Configs)
+        GlobalHydra.instance().clear()  # the state before is kept by the base class and comes back; only its place of search is ours
+        place = create_config_search_path(f"{_Configs.scheme()}://{manual.CONFIGS}")
+        Hydra.create_main_hydra2(task_name="waldo", config_search_path=place)
+
+
+class _Configs(FileConfigSource):
+    """configs/ as hydra sees it. The folder of a family is no group: what lies in it is not chosen, and `dataset` is the name of an
+    option in other commands. Its files are asked for as `dataset.info`, at the top, so that their options have no prefix."""
+
+    @staticmethod
+    def scheme() -> str:
+        return "configs"
+
+    def is_group(self, config_path: str) -> bool:
+        return config_path not in manual.FAMILIES.values() and super().is_group(config_path)
+
+    def is_config(self, config_path: str) -> bool:
+        return super().is_config(_file(config_path))
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        return super().load_config(_file(config_path))
+
+
+def _name(command: str) -> str:
+    return command.replace("/", ".")
+
+
+def _file(name: str) -> str:
+    folder, dot, action = name.partition(".")
+    return f"{folder}/{action}" if dot and folder in manual.FAMILIES.values() else name
 
 
 def _search(config_dir: Path | None) -> list[str]:
@@ -103,14 +141,14 @@ def _search(config_dir: Path | None) -> list[str]:
 
 def _compose(command: str, overrides: list[str], hydra_too: bool = False) -> DictConfig:
     try:
-        return hydra_compose(command, overrides, return_hydra_config=hydra_too)
+        return hydra_compose(_name(command), overrides, return_hydra_config=hydra_too)
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(_one_line(error)) from error
 
 
 def _checked(command: str, words: list[str], config_dir: Path | None, sweep: bool) -> list[str]:
     """The words as hydra wants them, each one known to make sense."""
-    overrides = [_parsed(word) for word in words]
+    overrides = [_parsed(word) for word in _named(command, words)]
     groups = _compose(command, _search(config_dir), hydra_too=True).hydra.runtime.choices
     groups = [str(group) for group in groups if not str(group).startswith("hydra/")]
     chosen = []
@@ -122,6 +160,41 @@ def _checked(command: str, words: list[str], config_dir: Path | None, sweep: boo
             chosen += [f"{_key(override)}={value}" for value in list(_values(override))[-1:] if value is not None]
     base = _compose(command, [*_search(config_dir), *chosen])
     return [_checked_value(base, groups, override) for override in overrides]
+
+
+def _named(command: str, words: list[str]) -> list[str]:
+    """`waldo bench sim` is `waldo bench name=sim`: words without a key get theirs, and are taken as typed, whatever they hold."""
+    option = manual.bare_option(command)
+    if not option:
+        return words
+    bare = [word for word in words if not OPTION.match(word)]
+    others = [_as_text(option, word) for word in words if OPTION.match(word)]
+    if not bare:
+        return others
+    if given := [word for word in others if word.startswith(f"{option}=")]:
+        raise ConfigError(f"{option} is said twice: {bare[0]} and {given[0]}")
+    if option == "paths":
+        return [f"paths=[{','.join(map(_quoted, bare))}]", *others]
+    if len(bare) > 1:
+        raise ConfigError(
+            f"one {option} is wanted, found {' and '.join(map(repr, bare))}; options are written key=value, and what holds a space "
+            "goes into quotes"
+        )
+    return [f"{option}={_quoted(bare[0])}", *others]
+
+
+def _as_text(option: str, word: str) -> str:
+    """`path=2024` is a folder and no number; `paths=a` is a list of one."""
+    if not word.startswith(f"{option}="):
+        return word
+    override = _parsed(word)
+    value = override.value()
+    if override.is_sweep_override() or (isinstance(value, str | QuotedString) and option != "paths"):
+        return word
+    if isinstance(value, list):
+        return f"{option}=[{','.join(_quoted(str(item)) for item in value)}]"
+    text = _quoted(value if isinstance(value, str) else override.get_value_string())
+    return f"paths=[{text}]" if option == "paths" else f"{option}={text}"
 
 
 def _parsed(word: str) -> Override:
@@ -168,7 +241,7 @@ def _checked_value(base: DictConfig, groups: list[str], override: Override) -> s
     for depth, key in enumerate(path):
         if not isinstance(node, DictConfig):
             raise ConfigError(f"{plain}: {'.'.join(path[:depth])} is a value and has no option {key!r}")
-        if key not in node:
+        if key not in node.keys():  # noqa: SIM118  `in` denies keys whose value is ???
             if target is None:
                 names = {str(name) for name in node} | ({*groups, "out"} if depth == 0 else set())
                 at = f" in {'.'.join(path[:depth])}" if depth else ""
@@ -224,7 +297,7 @@ def _targets(node: Any, path: str) -> Iterator[tuple[str, DictConfig]]:
 
 
 def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return QuotedString(text, Quote.single).with_quotes()
 
 
 def _one_line(error: BaseException) -> str:

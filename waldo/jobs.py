@@ -11,13 +11,14 @@ import time
 import traceback as traceback_module
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from data.errors import ConfigError, WaldoError
 from data.results import SUMMARY, Figure, read_summary, write_atomic, write_summary
-from waldo import provenance
+from waldo import manual, provenance
 from waldo.compose import check, composed, sweep
 from waldo.explain import explain
 
@@ -26,7 +27,7 @@ from waldo.explain import explain
 class Job:
     """A command with its words.
 
-    command     `train`, ...: the module waldo.<command> and configs/<command>.yaml
+    command     `train`, `dataset/info`, ...: waldo/<command>.py and configs/<command>.yaml
     words       key=value, as given
     config_dir  a further folder with YAML files
     traceback   let errors pass instead of turning them into one line
@@ -46,7 +47,7 @@ class Job:
         """Compose, run, write the summary, print the folder last. Returns 0; errors are raised."""
         cfg, out = self._composed()
         self.execute(cfg, out)
-        module = importlib.import_module(f"waldo.{self.command}")
+        module = self._module()
         print(out)
         if hasattr(module, "last_line"):  # bench ends with its headline figure
             print(module.last_line(out))
@@ -64,10 +65,10 @@ class Job:
         if out.exists() and not out.is_dir():
             raise ConfigError(f"out={out} is a file; it has to be a folder")
         out.mkdir(parents=True, exist_ok=True)
-        origin = provenance.collect(seed=cfg.get("seed"), argv=(self.command, *self.words))
+        origin = provenance.collect(seed=cfg.get("seed"), argv=self._argv())
         settings = f"# {origin['command_line']}\n{OmegaConf.to_yaml(cfg)}"
         try:
-            module = importlib.import_module(f"waldo.{self.command}")
+            module = self._module()
             write_atomic(out / "config.yaml", settings)
             (out / SUMMARY).unlink(missing_ok=True)  # a summary says that the run beside it was finished
             figures = module.run(cfg, out)
@@ -78,7 +79,7 @@ class Job:
                 (out / "config.yaml").unlink(missing_ok=True)
                 out.rmdir()
             raise
-        write_summary(out, self.command, origin, figures)
+        write_summary(out, manual.spoken(self.command), origin, figures)
         return list(figures)
 
     def sweep(self) -> int:
@@ -93,9 +94,15 @@ class Job:
             if row["status"] == 0:
                 figures += [_renamed(figure, row["overrides"]) for figure in read_summary(folder)[2]]
             print(f"{folder}  {row['overrides'] or '(defaults)'}  {row['headline']}")
-        write_summary(out, self.command, provenance.collect(argv=(self.command, *self.words, "-m")), figures)
+        write_summary(out, manual.spoken(self.command), provenance.collect(argv=(*self._argv(), "-m")), figures)
         print(out, flush=True)
         return max((row["status"] for row in rows), default=0)
+
+    def _module(self) -> ModuleType:
+        return importlib.import_module(f"waldo.{self.command.replace('/', '.')}")
+
+    def _argv(self) -> tuple[str, ...]:
+        return (*manual.spoken(self.command).split(), *self.words)
 
     def _composed(self) -> tuple[DictConfig, Path]:
         words, given = _without_out(self.words)
@@ -147,4 +154,4 @@ def _without_out(words: tuple[str, ...]) -> tuple[list[str], str | None]:
 
 
 def _default_out(command: str) -> Path:
-    return Path("outputs") / command / time.strftime("%Y-%m-%d_%H-%M-%S")
+    return Path("outputs") / manual.spoken(command).replace(" ", "_") / time.strftime("%Y-%m-%d_%H-%M-%S")

@@ -1,7 +1,8 @@
 """The text of `--help`: read from the files themselves, so that it is never out of date and never imports anything.
 
 The manual of a command is the docstring of `waldo/<command>.py`; its options are `configs/<command>.yaml` as written,
-comments included; the choices of a group are the YAML files in `configs/<group>/`.
+comments included; the choices of a group are the YAML files in `configs/<group>/`. A command of two words, `waldo data info`,
+is a file in a folder: `dataset/info`, with the same two endings in the same two places.
 """
 
 from __future__ import annotations
@@ -10,18 +11,59 @@ import ast
 import re
 from pathlib import Path
 
+from data.errors import ConfigError, did_you_mean
 from waldo.options import options_of
 
 COMMANDS = Path(__file__).resolve().parent
 CONFIGS = COMMANDS.parent / "configs"
-ORDER = ("demo", "collect", "train", "refine", "evaluate", "export", "run", "bench")  # the way through the stack
+ORDER = ("demo", "collect", "data", "train", "refine", "evaluate", "export", "run", "bench")  # the way through the stack
+# The first word of a command of two words -> the folder of its actions. configs/data and data/ are taken by other things.
+FAMILIES = {"data": "dataset"}
+LOOK, MEND = ("info", "view", "plot", "stats", "doctor"), ("repair", "merge", "split", "delete", "trim", "relabel", "compact")
+ACTIONS = {"data": (*LOOK, "record", "convert", "export", *MEND, "pull", "push")}  # as they are listed; others follow by name
+BARE = {"bench": "name"}  # the option that a word without `=` stands for; actions have `path`, or `paths` for several
 _DEFAULT = re.compile(r"^\s*-\s*(?:optional\s+|override\s+)?/?([\w/]+(?:@[\w.]+)?)\s*:\s*(\S+)")
 
 
 def commands() -> list[str]:
-    """A command is a file waldo/<name>.py with its configs/<name>.yaml."""
-    names = [path.stem for path in CONFIGS.glob("*.yaml") if (COMMANDS / path.name).with_suffix(".py").is_file()]
-    return sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    """A command of one word is a file waldo/<name>.py with its configs/<name>.yaml."""
+    return _ordered(_complete(""), ORDER)
+
+
+def actions(family: str) -> list[str]:
+    """The second words of the commands that begin with `family`: waldo/<folder>/<name>.py with configs/<folder>/<name>.yaml."""
+    return _ordered(_complete(FAMILIES[family]), ACTIONS.get(family, ()))
+
+
+def find(words: list[str]) -> tuple[str, list[str]]:
+    """(command, the words after it). A command is named by its file below waldo/, without the ending: `train`, `dataset/info`.
+
+    A family alone gives its folder and no words. Raises ConfigError for a command that does not exist.
+    """
+    first, *rest = words
+    if first not in FAMILIES:
+        if first not in commands():
+            raise ConfigError(f"there is no command {first!r}; {did_you_mean(first, [*commands(), *FAMILIES])}")
+        return first, rest
+    if not rest:
+        return FAMILIES[first], []
+    if rest[0] not in actions(first):
+        raise ConfigError(f"waldo {first} ACTION: there is no action {rest[0]!r}; {did_you_mean(rest[0], actions(first))}")
+    return f"{FAMILIES[first]}/{rest[0]}", rest[1:]
+
+
+def spoken(command: str) -> str:
+    """As it is typed: `data info` for `dataset/info`."""
+    folder, _, action = command.rpartition("/")
+    return " ".join([*(word for word, name in FAMILIES.items() if name == folder), action])
+
+
+def bare_option(command: str) -> str:
+    """The option that words without `=` stand for: `path` for one, `paths` for several; "" where every word needs its key."""
+    if "/" not in command:
+        return BARE.get(command, "")
+    keys = re.findall(r"^(paths?):", (CONFIGS / f"{command}.yaml").read_text(encoding="utf-8"), re.MULTILINE)
+    return max(keys, default="")
 
 
 def docstring(command: str) -> str:
@@ -38,8 +80,10 @@ def benchmarks() -> dict[str, str]:
 
 def overview() -> str:
     """What `waldo --help` prints."""
-    width = max(map(len, commands()), default=0)
-    rows = [f"  {name:<{width}}  {_first_line(docstring(name))}" for name in commands()]
+    files = {name: name for name in commands()} | {word: f"{folder}/__init__" for word, folder in FAMILIES.items() if actions(word)}
+    names = _ordered(list(files), ORDER)
+    width = max(map(len, names), default=0)
+    rows = [f"  {name:<{width}}  {_first_line(docstring(files[name]))}" for name in names]
     return "\n".join(
         [
             "waldo: robot policies from demonstrations, refined by offline RL, steered by a critic, run on an arm.",
@@ -56,12 +100,34 @@ def overview() -> str:
     )
 
 
+def family_page(folder: str) -> str:
+    """What `waldo data` prints: its actions, one line each."""
+    family = next(word for word, name in FAMILIES.items() if name == folder)
+    width = max(map(len, actions(family)), default=0)
+    rows = [f"  {name:<{width}}  {_first_line(docstring(f'{folder}/{name}'))}" for name in actions(family)]
+    return "\n".join(
+        [
+            docstring(f"{folder}/__init__").rstrip(),
+            "",
+            f"usage: waldo {family} ACTION [option=value ...]",
+            "",
+            *rows,
+            "",
+            f"  waldo {family} ACTION --help    what it does, its options, and what can be chosen",
+        ]
+    )
+
+
 def page(command: str, words: list[str], config_dir: Path | None = None) -> str:
     """What `waldo COMMAND --help` prints. `words`: the options given beside --help; chosen ones are explained in full."""
     text = (CONFIGS / f"{command}.yaml").read_text(encoding="utf-8")
     chosen = dict(word.split("=", 1) for word in words if "=" in word)
     groups = defaults(command)
-    sections = [docstring(command).rstrip(), "", f"usage: waldo {command} [option=value ...] [-m]"]
+    name, bare = spoken(command), bare_option(command)
+    places = {"": "", "paths": " PATH PATH ..."}.get(bare, f" {bare.upper()}")
+    sections = [docstring(command).rstrip(), "", f"usage: waldo {name}{places} [option=value ...] [-m]"]
+    if "/" in command and bare:
+        sections += ["", f"A PATH stands for {bare}=, and is taken as typed; write ./a=b where it holds an equals sign."]
     options = _indented(_without_defaults(text))
     if options:
         sections += ["", "Options, with their defaults:", "", *options]
@@ -72,14 +138,14 @@ def page(command: str, words: list[str], config_dir: Path | None = None) -> str:
             if key in chosen:
                 sections += _chosen_options(key, chosen[key], config_dir)
         example = next(iter(groups))
-        sections += ["", f"  `waldo {command} {example}=NAME --help` lists the options of that choice."]
+        sections += ["", f"  `waldo {name} {example}=NAME --help` lists the options of that choice."]
     if command == "bench":
         sections += ["", "Benchmarks:", "", *(f"  {name:<16}  {summary}" for name, summary in benchmarks().items())]
     sections += [
         "",
         "Always available:",
         "",
-        f"  out=FOLDER        where everything goes (default: outputs/{command}/<time>, unless set above)",
+        f"  out=FOLDER        where everything goes (default: outputs/{name.replace(' ', '_')}/<time>, unless set above)",
         "  -m                run every combination of key=a,b lists, one after the other",
         "  --cfg             print the complete configuration and stop",
         "  --config-dir DIR  look for YAML files in DIR as well",
@@ -110,6 +176,16 @@ def _block(text: str) -> list[str]:
     body = lines[lines.index("defaults:") + 1 :]
     end = next((i for i, line in enumerate(body) if line and not line.startswith((" ", "-"))), len(body))
     return body[:end]
+
+
+def _complete(folder: str) -> list[str]:
+    """The names in a folder that have both files."""
+    files = (CONFIGS / folder).glob("*.yaml")
+    return [path.stem for path in files if (COMMANDS / folder / path.name).with_suffix(".py").is_file()]
+
+
+def _ordered(names: list[str], order: tuple[str, ...]) -> list[str]:
+    return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def _without_defaults(text: str) -> str:
