@@ -1,11 +1,12 @@
-# Every target makes its own environment in .venv; the second call starts at once.
+# Every target makes its own environment in .venv (test-conformance a second one); the second call starts at once.
 #   make setup              the environment, and nothing else
 #   make demo               demonstrations -> policy -> critic -> steering -> artefact -> arm, with a report (outputs/demo)
 #   make test               the quick tests
 #   make check              lint, format, types, quick tests: what a change has to pass
 #   make bench              every benchmark, one table and one line of JSON each
 #   make test-slow          the slow tests: trainings that must reach a success rate, long control loops
-#   make test-conformance   only the contracts: what every policy, task, robot and driver of ours (or yours) has to satisfy
+#   make test-contracts     only the contracts: what every policy, task, robot and driver of ours (or yours) has to satisfy
+#   make test-conformance   lerobot, rerun, robomimic and minari read our datasets and we read theirs: an environment of its own, ffmpeg needed
 
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -15,7 +16,11 @@ ARGS ?=
 # Without a GPU, PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" saves some gigabytes of CUDA libraries.
 PIP_ARGS ?=
 
-.PHONY: setup demo test check bench test-slow test-conformance
+CONFORMANCE := .venv-conformance
+CONFORMANCE_STAMP := $(CONFORMANCE)/.installed
+CONFORMANCE_PINS := $(addprefix tests/conformance/,requirements-torch.txt requirements.txt requirements-alone.txt constraints.txt)
+
+.PHONY: setup demo test check bench test-slow test-contracts test-conformance ffmpeg
 
 setup: $(STAMP)
 
@@ -32,13 +37,13 @@ demo: $(STAMP)
 	$(BIN)/waldo demo $(ARGS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not conformance" $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not conformance" $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/waldo bench all $(ARGS)
@@ -46,5 +51,22 @@ bench: $(STAMP)
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-test-conformance: $(STAMP)
+test-contracts: $(STAMP)
 	$(BIN)/python -m pytest tests/test_contracts.py $(ARGS)
+
+test-conformance: ffmpeg $(STAMP) $(CONFORMANCE_STAMP)
+	$(BIN)/python -m pytest -m conformance tests/conformance $(ARGS)
+
+ffmpeg:
+	@command -v ffmpeg >/dev/null || { echo "error: ffmpeg is not on PATH, and lerobot decodes video with its libraries; say apt-get install ffmpeg"; exit 2; }
+
+# The official programs want other versions than ours, and lerobot another torch than it works with: the order and --no-deps settle that.
+$(CONFORMANCE_STAMP): $(CONFORMANCE_PINS)
+	test -x $(CONFORMANCE)/bin/python || $(PYTHON) -m venv $(CONFORMANCE)
+	@echo "Installing the official programs into $(CONFORMANCE); the first time takes a few minutes."
+	$(CONFORMANCE)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c tests/conformance/constraints.txt \
+		-r tests/conformance/requirements-torch.txt
+	$(CONFORMANCE)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c tests/conformance/constraints.txt \
+		-r tests/conformance/requirements.txt
+	$(CONFORMANCE)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -r tests/conformance/requirements-alone.txt
+	@touch $@

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from data.errors import DatasetError
 
@@ -63,6 +64,15 @@ def lock_folder(folder: Path, wait: bool = False) -> int:
     return descriptor
 
 
+def unlock_folder(descriptor: int) -> None:
+    """Let go of `lock_folder`'s folder, also where a forked child still has the descriptor."""
+    with contextlib.suppress(ModuleNotFoundError, OSError):
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary to write; on success it takes the place of `path`, on failure it is removed.
@@ -94,11 +104,17 @@ class Staging:
         self._staged[path] = temporary_of(path)
         return self._staged[path]
 
-    def write(self, path: Path, content: bytes) -> None:
+    @contextlib.contextmanager
+    def open(self, path: Path) -> Iterator[BinaryIO]:
+        """A file to write the temporary of `path` through; fsynced at the end."""
         with self.reserve(path).open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
+
+    def write(self, path: Path, content: bytes) -> None:
+        with self.open(path) as file:
+            file.write(content)
 
     def commit(self, last: Path) -> None:
         """Rename all; `last` becomes visible only after all others are durable."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class Episode:
 
     arrays    read-only, (T, ...) each, under LeRobot's names
     names     element names of each vector, where known; units likewise
+    final     what was observed after the last action, name -> (...), where the format keeps it
+    extras    what the format keeps of an episode beside frames, e.g. a simulator's states
     Images are not here: `Dataset.images` maps those of all episodes.
     """
 
@@ -29,6 +32,8 @@ class Episode:
     units: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     task: str = ""
     index: int = 0
+    final: Mapping[str, np.ndarray] = field(default_factory=dict)
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         frozen = {}

@@ -3,12 +3,15 @@
 Each episode is one data file, one video per camera and one meta/episodes file (all legal in LeRobotDataset v3.0).
 They are written beside their final names, fsynced and renamed, `meta/info.json` last: it is the commit point. Killed at
 any instant, the dataset opens without repair and lacks at most the episode that was being written.
+
+A control loop gives each frame to `add_frame` and goes on: the frame is copied, the rest happens on threads that give way
+to the caller. Where they cannot keep up, `add_frame` waits; nothing is ever dropped.
 """
 
 from __future__ import annotations
 
-import shutil
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,15 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from data.durable import TEMPORARY
-from data.errors import DatasetError, did_you_mean
+from data.errors import DatasetError
 from data.lerobot import layout
-from data.lerobot.mailbox import Mailbox
+from data.lerobot.camera import Camera, Finish
+from data.lerobot.columns import Columns, named
+from data.lerobot.mailbox import Mailbox, Save
 from data.lerobot.video import require_codec
 from data.lerobot.writer import Target, Writer
 from data.spec import Feature
-
-CHUNK_BYTES = 4 << 20  # frames travel to the encoder in pieces of about this size
 
 
 class Recorder:
@@ -37,11 +39,12 @@ class Recorder:
 
     root        folder of the dataset
     fps         frames per second [Hz]
-    features    one `data.spec.Feature` per column (and, if you like, per camera)
-    cameras     name -> (height, width) [px], even; `top` is short for `observation.images.top`
+    features    one `data.spec.Feature` per column (and, if you like, per camera); `data.signals` has the common ones
+    cameras     name -> (height, width) [px], even for video; `top` is short for `observation.images.top`
     overwrite   delete the dataset that is there first; False appends
-    codec       h264 or av1
+    codec       h264 or av1 (smaller files, four times the work), or png: lossless, in the data file, any size
     provenance  JSON-able facts about the origin, kept in meta/waldo.json
+    wait        wait for another recorder that is writing to the same folder; False raises DatasetError
 
     Raises DatasetError if the folder holds something else, or a dataset with other features, fps or robot.
     """
@@ -56,22 +59,27 @@ class Recorder:
         overwrite: bool = False,
         codec: str = "h264",
         provenance: Mapping[str, Any] | None = None,
+        wait: bool = False,
     ) -> None:
         if not np.isfinite(fps) or fps <= 0:
             raise DatasetError(f"fps is {fps}; it must be positive")
         require_codec(codec)
         self.root = Path(root)
-        fps = int(fps) if float(fps).is_integer() else float(fps)
-        entries = layout.features_of(features, cameras or {}, fps, codec)
-        self._columns = {n: f for n, f in entries.items() if f["dtype"] != "video" and n not in layout.DEFAULT_FEATURES}
-        self._cameras = {n: (f["shape"][0], f["shape"][1]) for n, f in entries.items() if f["dtype"] == "video"}
-        if not self._columns and not self._cameras:
+        self._fps = int(fps) if float(fps).is_integer() else float(fps)
+        entries = layout.features_of(features, cameras or {}, self._fps, codec)
+        own = {name: entry for name, entry in entries.items() if name not in layout.DEFAULT_FEATURES}
+        if not own:
             raise DatasetError("a dataset needs at least one feature or camera; give features or cameras")
-        self._prepare_folder(overwrite)
-        self._writer = Writer(Target(self.root, fps, entries, robot_type, codec, dict(provenance or {})))
-        self._frames: list[dict[str, np.ndarray]] = []
-        self._next_index = self._writer.episodes
+        self._columns = Columns({name: entry for name, entry in own.items() if entry["dtype"] not in ("video", "image")})
         self._mailbox = Mailbox()
+        target = Target(self.root, self._fps, entries, robot_type, codec, dict(provenance or {}), overwrite, wait)
+        self._writer = Writer(target, self._mailbox)
+        self._cameras = self._writer.cameras
+        self._by_name = {name: camera for key, camera in self._cameras.items() for name in (key, key.removeprefix(layout.IMAGE_PREFIX))}
+        self._count = 0
+        self._next_index = self._writer.episodes
+        self._waited_s = 0.0
+        self._announced = False
         self._closed = False
         self._thread = threading.Thread(target=self._mailbox.serve, args=(self._writer,), name="recorder", daemon=True)
         self._thread.start()
@@ -84,9 +92,19 @@ class Recorder:
     @property
     def num_frames(self) -> int:
         """Frames of the episode that is being recorded with `add_frame`."""
-        return len(self._frames)
+        return self._count
 
-    def add_episode(self, arrays: Mapping[str, np.ndarray], task: str, images: Mapping[str, np.ndarray] | None = None) -> int:
+    @property
+    def backlog(self) -> int:
+        """Frames, of all cameras, that are not encoded yet: it stays small as long as the machine keeps up."""
+        return sum(camera.backlog for camera in self._cameras.values())
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that the caller has spent waiting for the encoder, because too many frames were waiting already."""
+        return self._waited_s
+
+    def add_episode(self, arrays: Mapping[str, Any], task: str, images: Mapping[str, np.ndarray] | None = None) -> int:
         """A whole episode; returns its index. It is encoded and committed behind your back, `flush` waits for it.
 
         arrays   (T, ...) per column; images   uint8 (T, H, W, 3) per camera
@@ -94,62 +112,86 @@ class Recorder:
         Raises DatasetError, before anything is written, for missing or unknown names, wrong shapes, NaN or infinity.
         """
         self._require_open()
-        if self._frames:
-            raise DatasetError(f"{len(self._frames)} frames are not saved yet; call save_episode or discard_episode first")
-        columns = {name: self._checked(name, value) for name, value in self._named(arrays, self._columns, "feature").items()}
-        pictures = self._named({layout.camera_key(k): v for k, v in (images or {}).items()}, self._cameras, "camera")
-        for key, value in pictures.items():
-            self._check_images(key, np.asarray(value), (None, *self._cameras[key], 3))
-        lengths = {name: len(value) for name, value in {**columns, **pictures}.items()}
+        if self._count:
+            raise DatasetError(f"{self._count} frames are not saved yet; call save_episode or discard_episode first")
+        columns = self._columns.check(arrays)
+        pictures = self._pictures(images or {}, ("T",))
+        lengths = {name: len(value) for name, value in columns.items()} | {camera.key: len(value) for camera, value in pictures.items()}
         if len(set(lengths.values())) != 1 or 0 in lengths.values():
             raise DatasetError(f"an episode needs the same number of frames, at least one, in everything; found {lengths}")
-        self._check_task(task)
+        _check_task(task)
+        count = next(iter(lengths.values()))
         self._mailbox.wait_idle()
         try:
-            for key, value in pictures.items():
-                step = max(1, CHUNK_BYTES // value[0].nbytes)
-                for start in range(0, len(value), step):
-                    self._mailbox.frames(key, np.array(value[start : start + step]))
-            return self._save(columns, task, next(iter(lengths.values())))
+            for t in range(count):
+                for camera, frames in pictures.items():
+                    buffer = camera.buffer()
+                    if buffer is None:
+                        buffer = self._wait_buffer(camera)
+                    np.copyto(buffer, frames[t])
+                    camera.put(buffer)
+            return self._save(columns, task, count)
         except BaseException:  # Ctrl-C half-way: what the encoder has seen of it must not become part of the next episode
             self.discard_episode()
             raise
 
-    def add_frame(self, frame: Mapping[str, np.ndarray], images: Mapping[str, np.ndarray] | None = None) -> None:
-        """One frame: a value per column, uint8 (H, W, 3) per camera. Encoding starts at once, in the background.
+    def add_frame(self, frame: Mapping[str, Any], images: Mapping[str, np.ndarray] | None = None) -> None:
+        """One frame: a value per column, uint8 (H, W, 3) per camera. They are copied; encoding happens in the background.
 
+        Waits if the encoder is far behind, and says so once per episode in a RuntimeWarning (`backlog`, `waited_s`).
         Raises DatasetError, before anything is kept, for missing or unknown names, wrong shapes, NaN or infinity.
         """
-        self._require_open()
-        values = self._named(frame, self._columns, "feature")
-        row = {name: self._checked(name, np.asarray(value)[None])[0] for name, value in values.items()}
-        pictures = self._named({layout.camera_key(k): v for k, v in (images or {}).items()}, self._cameras, "camera")
-        for key, value in pictures.items():
-            self._check_images(key, np.asarray(value), (*self._cameras[key], 3))
+        if self._closed or self._mailbox.failure is not None:
+            self._require_open()
+        self._columns.put(self._count, frame)
+        filled: list[tuple[Camera, np.ndarray]] = []
         try:
-            self._frames.append({name: np.array(value) for name, value in row.items()})
-            for key, value in pictures.items():
-                self._mailbox.frames(key, np.array(value)[None])
-        except BaseException:
+            for camera, image in self._pictures(images or {}, ()).items():
+                buffer = camera.buffer()
+                if buffer is None:
+                    self._announce(camera)
+                    buffer = self._wait_buffer(camera)
+                filled.append((camera, buffer))
+                np.copyto(buffer, image)
+        except BaseException:  # Ctrl-C, or a full disk: this frame is not kept, those before are
+            for camera, buffer in filled:
+                camera.give_back(buffer)
+            raise
+        try:
+            for camera, buffer in filled:
+                camera.put(buffer)
+            self._count += 1
+        except BaseException:  # Ctrl-C within these microseconds: one camera has a frame that another has not
             self.discard_episode()
             raise
 
-    def save_episode(self, task: str) -> int:
-        """Commit the frames added since the last one; returns when they are on disk, with the index of the episode."""
+    def save_episode(self, task: str, wait: bool = True) -> int:
+        """Commit the frames added since the last one; returns the index of the episode.
+
+        wait   return when it is on disk; False returns at once, for a control loop that goes on: `committed` tells when it is safe,
+               and what goes wrong is raised by the next call. At most one episode is on its way; another one waits for it
+        """
         self._require_open()
-        self._check_task(task)
-        if not self._frames:
+        _check_task(task)
+        if not self._count:
             raise DatasetError("there is no frame to save; call add_frame first")
-        columns = {name: np.stack([frame[name] for frame in self._frames]) for name in self._columns}
-        count, self._frames = len(self._frames), []
-        index = self._save(columns, task, count)
-        self.flush()
+        self._mailbox.wait_idle()
+        count, self._count = self._count, 0
+        try:
+            index = self._save(self._columns.take(count), task, count)
+        except BaseException:
+            self.discard_episode()
+            raise
+        if wait:
+            self.flush()
         return index
 
     def discard_episode(self) -> None:
         """Forget the frames added since the last episode."""
-        self._frames = []
-        self._mailbox.discard()
+        self._count = 0
+        self._announced = False
+        for camera in self._cameras.values():
+            camera.discard()
 
     def flush(self) -> None:
         """Wait until everything that was added as an episode is committed. Raises DatasetError if it cannot be."""
@@ -160,8 +202,6 @@ class Recorder:
         if self._closed:
             return
         self._closed = True
-        if self._frames:
-            self.discard_episode()
         self._mailbox.stop()
         self._thread.join()
         self._writer.release()
@@ -181,69 +221,59 @@ class Recorder:
         return f"Recorder({self.root}: {self.committed} episodes committed, {self.num_frames} frames unsaved)"
 
     def _save(self, columns: dict[str, np.ndarray], task: str, count: int) -> int:
-        self._mailbox.save(columns, task, count)
+        taken: dict[str, Finish] = {}
+        try:
+            for key, camera in self._cameras.items():
+                taken[key] = camera.finish()
+            self._mailbox.save(Save(columns, task, count, taken))
+        except BaseException:
+            for end in taken.values():
+                end.settle()
+            raise
+        self._announced = False
         self._next_index += 1
         return self._next_index - 1
+
+    def _pictures(self, images: Mapping[str, np.ndarray], before: tuple[str, ...]) -> dict[Camera, np.ndarray]:
+        """What was given for each camera, under its long or its short name: uint8 (*before, H, W, 3). Raises DatasetError."""
+        found = {}
+        for name, value in images.items():
+            camera = self._by_name.get(name)
+            if camera is None:
+                break
+            image = value if type(value) is np.ndarray else np.asarray(value)
+            if image.dtype != np.uint8 or image.shape[len(before) :] != camera.shape or image.ndim != len(before) + 3:
+                wanted = ", ".join(map(str, (*before, *camera.shape)))
+                raise DatasetError(f"{camera.key} is {image.dtype}{list(image.shape)}; wanted uint8 ({wanted}), red, green, blue")
+            found[camera] = image
+        if not len(found) == len(images) == len(self._cameras):
+            named({layout.camera_key(name): image for name, image in images.items()}, self._cameras, "camera")
+            raise DatasetError(f"a camera is given twice: {', '.join(images)}")
+        return found
+
+    def _wait_buffer(self, camera: Camera) -> np.ndarray:
+        buffer, waited = camera.wait_buffer()
+        self._waited_s += waited
+        return buffer
+
+    def _announce(self, camera: Camera) -> None:
+        if self._announced:
+            return
+        self._announced = True
+        warnings.warn(
+            f"recording to {self.root} has fallen behind: {camera.backlog} frames of {camera.key} ({camera.backlog / self._fps:.1f} s) wait "
+            "for the encoder, so add_frame waits from now on. Nothing is lost, but the loop is slower than it should be: record fewer "
+            "or smaller images or at a lower rate, take codec h264, or leave the encoder more of the processor",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
     def _require_open(self) -> None:
         if self._closed:
             raise DatasetError(f"the recorder of {self.root} is closed; open a new one to append")
         self._mailbox.raise_failure()
 
-    def _named(self, given: Mapping[str, Any], wanted: Mapping[str, Any], what: str) -> dict[str, Any]:
-        """`given` in the order of `wanted`; raises DatasetError for missing and unknown names."""
-        for name in given:
-            if name not in wanted:
-                raise DatasetError(f"unknown {what} {name!r}; {did_you_mean(name, wanted)}")
-        missing = [name for name in wanted if name not in given]
-        if missing:
-            raise DatasetError(f"no value for the {what} {', '.join(missing)}; found {', '.join(given) or 'none'}")
-        return {name: given[name] for name in wanted}
 
-    def _checked(self, name: str, value: np.ndarray) -> np.ndarray:
-        """value (T, ...) in the dtype and shape of its feature; scalars may come as (T,) or (T, 1)."""
-        entry = self._columns[name]
-        array, shape, dtype = np.asarray(value), tuple(entry["shape"]), np.dtype(entry["dtype"])
-        if array.ndim == 1 and shape == (1,):
-            array = array[:, None]
-        if array.ndim == 0 or array.shape[1:] != shape:
-            raise DatasetError(f"{name} has shape {array.shape}; wanted (T, {', '.join(map(str, shape))})")
-        # Booleans may become numbers and floats change their width; a number never silently becomes a boolean or an integer.
-        if not np.can_cast(array.dtype, dtype, "same_kind"):
-            raise DatasetError(f"{name} is {array.dtype}; wanted {dtype}")
-        with np.errstate(over="ignore"):
-            cast = np.array(array, dtype=dtype)
-        if dtype.kind == "f" and not np.isfinite(cast).all():
-            at = int(np.flatnonzero(~np.isfinite(cast).reshape(len(cast), -1).all(1))[0])
-            raise DatasetError(f"{name} is {array[at].tolist()} in frame {at}; every value must be finite")
-        return cast
-
-    @staticmethod
-    def _check_images(key: str, value: np.ndarray, shape: tuple[int | None, ...]) -> None:
-        fits = value.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, value.shape, strict=True))
-        if value.dtype != np.uint8 or not fits:
-            wanted = ", ".join("T" if n is None else str(n) for n in shape)
-            raise DatasetError(f"{key} is {value.dtype}{list(value.shape)}; wanted uint8 ({wanted}), red, green, blue")
-
-    @staticmethod
-    def _check_task(task: str) -> None:
-        if not isinstance(task, str) or not task.strip():
-            raise DatasetError(f"the task is {task!r}; say in words what the episode shows")
-
-    def _prepare_folder(self, overwrite: bool) -> None:
-        """Only what is ours is written to or deleted."""
-        if not self.root.exists():
-            return
-        if not self.root.is_dir():
-            raise DatasetError(f"{self.root} is a file; a dataset is a folder")
-        foreign = sorted(p.name for p in self.root.iterdir() if p.name not in layout.FOLDERS)
-        is_dataset = (self.root / layout.INFO).exists()
-        if foreign and not is_dataset:
-            raise DatasetError(f"{self.root} holds other things ({', '.join(foreign[:5])}) and no dataset; choose a new folder")
-        if overwrite or not is_dataset:
-            # info.json first: interrupted half-way, this is no longer a dataset rather than a broken one.
-            (self.root / layout.INFO).unlink(missing_ok=True)
-            for name in layout.FOLDERS:
-                shutil.rmtree(self.root / name, ignore_errors=True)
-        for left in self.root.glob(f"**/*{TEMPORARY}"):
-            left.unlink(missing_ok=True)
+def _check_task(task: str) -> None:
+    if not isinstance(task, str) or not task.strip():
+        raise DatasetError(f"the task is {task!r}; say in words what the episode shows")

@@ -30,6 +30,7 @@ class Feature:
     unit         one unit per element (`m`, `rad`, `1`, `px`); empty for images
     quaternions  first index of each w-first unit quaternion in the vector: networks see it as a 6-D rotation
     angles       index of each angle that wraps at 2 pi: networks see its cosine and sine
+    categories   what the values 0, 1, ... of an integer column stand for; a policy reads no such column
     """
 
     name: str
@@ -39,6 +40,7 @@ class Feature:
     units: tuple[str, ...] = ()
     quaternions: tuple[int, ...] = ()
     angles: tuple[int, ...] = ()
+    categories: tuple[str, ...] = ()
 
     @property
     def is_image(self) -> bool:
@@ -91,7 +93,11 @@ class PolicySpec:
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no white space, so that equal specs have equal bytes."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        raw = dataclasses.asdict(self)
+        for feature in raw["observations"]:
+            if not feature["categories"]:
+                del feature["categories"]  # it came later: specs without it keep the bytes that they had
+        return json.dumps(raw, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> PolicySpec:

@@ -12,6 +12,7 @@ import numpy as np
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 Stats = dict[str, np.ndarray]
+CHANNELS = np.array([0, 256, 512], np.uint16)  # one histogram of three parts is counted faster than three
 
 
 def column_stats(values: np.ndarray) -> Stats:
@@ -46,10 +47,11 @@ class ImageStats:
         """frames: uint8 (T, H, W, 3)."""
         first = -self._seen % self.EVERY
         self._seen += len(frames)
+        if first >= len(frames):
+            return
         chosen = frames[first :: self.EVERY, :: max(1, frames.shape[1] // 48), :: max(1, frames.shape[2] // 48)]
         self._used += len(chosen)
-        for channel in range(3):
-            self._counts[channel] += np.bincount(chosen[..., channel].ravel(), minlength=256)
+        self._counts += np.bincount((chosen + CHANNELS).ravel(), minlength=768).reshape(3, 256)
 
     def stats(self) -> Stats:
         levels = np.arange(256) / 255.0

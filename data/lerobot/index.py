@@ -132,10 +132,13 @@ class Index:
             )
         return index
 
-    def check_files(self) -> None:
-        """Every data and video file that is needed is there and has its end, and the rows add up. Raises DatasetError."""
+    def check_files(self, first: int = 0) -> None:
+        """Every data and video file that the episodes from `first` on need is there and has its end, and the rows add up.
+
+        Raises DatasetError.
+        """
         columns = {n for n, f in self.features.items() if f["dtype"] != "video"}
-        for path in dict.fromkeys(self.data):
+        for path in dict.fromkeys(self.data[first:]):
             with open_parquet(path) as file:
                 missing = columns - set(file.schema_arrow.names)
                 if missing:
@@ -145,5 +148,5 @@ class Index:
                         f"{path} has {file.metadata.num_rows} rows, but its episodes have {self.file_rows[path]} frames; {RESTORE}"
                     )
         for key in self.videos:
-            for path in self.video_files(key):
+            for path in dict.fromkeys(self.videos[key].paths[first:]):
                 check_mp4(path, f"{RESTORE}, or leave this camera or these episodes out (Dataset.open with cameras=, episodes=)")

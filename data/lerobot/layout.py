@@ -42,6 +42,9 @@ DEFAULT_FEATURES: dict[str, dict[str, Any]] = {
     "task_index": {"dtype": "int64", "shape": [1], "names": None},
 }
 DTYPES = ("float32", "float64", "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+TEXT = "string"  # a text per frame, e.g. what is being done; it has no statistics
+STILLS = "png"  # the codec of cameras whose pictures are lossless and lie in the data file; the others are video
+OURS = ("units", "quaternions", "angles", "categories")  # what we say of a feature beyond LeRobot, which keeps what it does not know
 
 
 def next_file(chunk: int, file: int, files_per_chunk: int = CHUNK) -> tuple[int, int]:
@@ -71,14 +74,18 @@ def element_names(feature: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def feature_dict(feature: Feature) -> dict[str, Any]:
-    """One entry of info.json's `features`. `units`, `quaternions` and `angles` are ours; lerobot keeps unknown keys."""
+    """One entry of info.json's `features`."""
     if not feature.name or "/" in feature.name or feature.name in DEFAULT_FEATURES:
         raise DatasetError(
             f"a feature cannot be called {feature.name!r}; no '/' and none of the automatic columns ({', '.join(DEFAULT_FEATURES)})"
         )
-    if feature.dtype not in DTYPES:
-        raise DatasetError(f"feature {feature.name!r}: dtype {feature.dtype!r} cannot be stored; allowed: {', '.join(DTYPES)}")
+    if feature.dtype not in (*DTYPES, TEXT):
+        raise DatasetError(f"feature {feature.name!r}: dtype {feature.dtype!r} cannot be stored; allowed: {', '.join((*DTYPES, TEXT))}")
     shape = list(feature.shape) or [1]
+    if feature.dtype == TEXT and shape != [1]:
+        raise DatasetError(f"feature {feature.name!r}: shape {tuple(shape)}; a text has the shape (1,)")
+    if feature.categories and "int" not in feature.dtype:
+        raise DatasetError(f"feature {feature.name!r}: categories are counted from 0, so its dtype must be an integer, not {feature.dtype}")
     if any(n < 1 for n in shape):
         raise DatasetError(f"feature {feature.name!r}: shape {tuple(shape)}; every side must be at least 1")
     for what, words in (("names", feature.names), ("units", feature.units)):
@@ -87,10 +94,15 @@ def feature_dict(feature: Feature) -> dict[str, Any]:
     entry: dict[str, Any] = {"dtype": feature.dtype, "shape": shape, "names": list(feature.names) or None}
     if feature.units:
         entry["units"] = list(feature.units)
-    for key in ("quaternions", "angles"):
+    for key in ("quaternions", "angles", "categories"):
         if getattr(feature, key):
             entry[key] = list(getattr(feature, key))
     return entry
+
+
+def stills_dict(height: int, width: int) -> dict[str, Any]:
+    """The entry of a camera whose frames are stored one by one, in the data file."""
+    return {"dtype": "image", "shape": [height, width, 3], "names": ["height", "width", "channels"]}
 
 
 def camera_dict(height: int, width: int, fps: float, codec: str) -> dict[str, Any]:
@@ -131,9 +143,11 @@ def features_of(features: Sequence[Feature], cameras: Mapping[str, tuple[int, in
         else:
             columns[feature.name] = feature_dict(feature)
     for name, (height, width) in sizes.items():
-        if "/" in name or height < 2 or width < 2 or height % 2 or width % 2:
-            raise DatasetError(f"camera {name!r} of {height}x{width}: yuv420p video needs even sides and a name without '/'")
-        columns[name] = camera_dict(height, width, fps, codec)
+        if "/" in name or height < 2 or width < 2:
+            raise DatasetError(f"camera {name!r} of {height}x{width}: it needs a name without '/' and sides of at least 2")
+        if codec != STILLS and (height % 2 or width % 2):
+            raise DatasetError(f"camera {name!r} of {height}x{width}: yuv420p video needs even sides; crop it, or take codec {STILLS}")
+        columns[name] = stills_dict(height, width) if codec == STILLS else camera_dict(height, width, fps, codec)
     return {**columns, **DEFAULT_FEATURES}
 
 
@@ -164,10 +178,10 @@ def difference(mine: Mapping[str, Mapping[str, Any]], theirs: Mapping[str, Mappi
         if name not in mine or name not in theirs:
             found.append(f"{name!r} is {'new' if name in mine else 'not recorded now'}")
             continue
-        for key in ("dtype", "shape", "names", "units", "quaternions", "angles"):
+        for key in ("dtype", "shape", "names", *OURS):
             ours, old = (f.get(key) if not isinstance(f.get(key), tuple) else list(f[key]) for f in (mine[name], theirs[name]))
             # Datasets of other programs carry no units: silence is not a contradiction.
-            if ours != old and not (key in ("units", "quaternions", "angles") and old is None):
+            if ours != old and not (key in OURS and old is None):
                 found.append(f"{name!r} {key}: now {ours}, on disk {old}")
     return found
 

@@ -1,119 +1,119 @@
-"""How the recorder's caller and its writer thread talk: messages in order, bounded by memory, failures the other way."""
+"""How the recorder's caller and its threads talk: episodes in order, one condition to wait on, one failure for all."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
-from collections import deque
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from data.errors import DatasetError
 
-PENDING_BYTES = 256 << 20  # frames that may wait for the encoder before the caller has to
+if TYPE_CHECKING:
+    from data.lerobot.camera import Finish
 
-
-@dataclass(frozen=True)
-class Frames:
-    """The next frames of a camera, uint8 (T, H, W, 3)."""
-
-    key: str
-    images: np.ndarray
+STEP_BACK = 5  # how much nicer than the caller the threads are
 
 
 @dataclass(frozen=True)
 class Save:
-    """Commit the frames so far as an episode of `count` frames with these columns, (T, D...) each."""
+    """Commit `count` frames as an episode: columns (T, D...) each, and what each camera took."""
 
-    columns: dict[str, np.ndarray]
+    columns: Mapping[str, np.ndarray]
     task: str
     count: int
-
-
-@dataclass(frozen=True)
-class Discard:
-    """Forget the frames since the last episode."""
+    taken: Mapping[str, Finish]
 
 
 class Worker(Protocol):
     """What serves the mailbox."""
 
-    def take(self, item: Frames | Save | Discard) -> None: ...
+    def commit(self, episode: Save) -> None: ...
 
     def abort(self) -> None: ...
+
+    def forget(self, episode: Save) -> None: ...
 
     def explain(self, error: BaseException) -> DatasetError: ...
 
 
 class Mailbox:
-    """What the caller hands to the writer thread, in order, bounded by memory. A failure is raised on the caller's side."""
+    """Episodes for the writer thread, and what every thread of a recorder has to know. A failure is raised on the caller's side."""
 
     def __init__(self) -> None:
-        self._items: deque[Frames | Save | Discard | None] = deque()
-        self._bytes = 0
+        self.failure: DatasetError | None = None
+        self._items: SimpleQueue[Save | None] = SimpleQueue()
         self._saving = 0
-        self._failure: DatasetError | None = None
         self._changed = threading.Condition()
 
-    def frames(self, key: str, images: np.ndarray) -> None:
-        """Waits while more than PENDING_BYTES are queued."""
+    def wait(self, ready: Callable[[], object]) -> float:
+        """Until `ready()` is true; returns the seconds that it took. Raises DatasetError if some thread has failed."""
+        start = time.perf_counter()
         with self._changed:
-            self._changed.wait_for(lambda: self._bytes < PENDING_BYTES or self._failure)
-            self._raise()
-            self._bytes += images.nbytes
-            self._put(Frames(key, images))
+            self._changed.wait_for(lambda: self.failure or ready())
+        self.raise_failure()
+        return time.perf_counter() - start
 
-    def save(self, columns: dict[str, np.ndarray], task: str, count: int) -> None:
+    def notify(self) -> None:
+        """Something that `wait` may wait for has changed."""
         with self._changed:
-            self._raise()
-            self._saving += 1
-            self._put(Save(columns, task, count))
+            self._changed.notify_all()
 
-    def discard(self) -> None:
+    def fail(self, told: DatasetError) -> None:
+        """The first failure is the one that is told."""
         with self._changed:
-            self._put(Discard())
-
-    def stop(self) -> None:
-        with self._changed:
-            self._put(None)
-
-    def wait_idle(self) -> None:
-        """Until no episode is waiting to be committed."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._saving or self._failure)
-            self._raise()
+            self.failure = self.failure or told
+            self._changed.notify_all()
 
     def raise_failure(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def save(self, episode: Save) -> None:
+        self.raise_failure()
         with self._changed:
-            self._raise()
+            self._saving += 1
+        self._items.put(episode)
+
+    def wait_idle(self) -> None:
+        """Until no episode is waiting to be committed. Raises DatasetError if some thread has failed."""
+        self.wait(lambda: not self._saving)
+
+    def stop(self) -> None:
+        self._items.put(None)
 
     def serve(self, writer: Worker) -> None:
-        """The body of the thread. After a failure what still comes is dropped until `stop`."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._items)
-                item = self._items.popleft()
-            if item is None:
-                return
+        """The body of the writer thread. After a failure of its own what still comes is dropped until `stop`."""
+        step_back()
+        failed = False
+        while (episode := self._items.get()) is not None:
             try:
-                if self._failure is None:
-                    writer.take(item)
+                if not failed:
+                    writer.commit(episode)
             except BaseException as error:  # a thread that dies silently leaves its caller waiting for ever
-                told = writer.explain(error)
+                told, failed = writer.explain(error), True
                 with contextlib.suppress(OSError):  # what cannot be removed now is swept away by the next recorder
                     writer.abort()
-                self._failure = told
+                self.fail(told)
+            writer.forget(episode)
             with self._changed:
-                self._bytes -= item.images.nbytes if isinstance(item, Frames) else 0
-                self._saving -= isinstance(item, Save)
+                self._saving -= 1
                 self._changed.notify_all()
 
-    def _put(self, item: Frames | Save | Discard | None) -> None:
-        self._items.append(item)
-        self._changed.notify_all()
 
-    def _raise(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+def step_back() -> None:
+    """Let the calling thread, and the threads it starts, give way to the others: a control loop must not wait for an encoder.
+
+    Linux only; elsewhere niceness belongs to whole processes.
+    """
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + STEP_BACK))

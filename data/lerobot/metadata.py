@@ -5,6 +5,7 @@ Every malformed thing is its own DatasetError with the file and the way to mend 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +30,7 @@ INFO_KEYS: dict[str, type | tuple[type, ...]] = {
 
 def read_index(root: Path) -> Index:
     """Raises DatasetError if info.json, tasks or episodes are missing, damaged or disagree."""
-    info = _read_info(root)
+    info = read_info(root)
     index = _read_v30(root, info) if info["codebase_version"] == layout.VERSION else _read_v21(root, info)
     if int(index.lengths.sum()) != info["total_frames"] or (index.lengths < 1).any():
         raise DatasetError(
@@ -39,7 +40,7 @@ def read_index(root: Path) -> Index:
     return index
 
 
-def _read_info(root: Path) -> dict[str, Any]:
+def read_info(root: Path) -> dict[str, Any]:
     """info.json with the keys and types that everything else relies on."""
     path = root / layout.INFO
     if not root.is_dir():
@@ -91,7 +92,42 @@ def _require_all(numbers: set[int], count: int, root: Path, where: str) -> None:
 
 
 def _read_v30(root: Path, info: Mapping[str, Any]) -> Index:
-    episodes, files = _read_episodes(root, int(info["total_episodes"]))
+    rows, files = _read_episodes(root, info, 0, set())
+    return _placed(root, info, rows, (root / layout.INFO, root / layout.TASKS, *files))
+
+
+def read_new_episodes(index: Index) -> Index | None:
+    """`index` and the episodes that were appended since it was made; None if they cannot simply follow the old ones."""
+    root, info = index.root, read_info(index.root)
+    old = len(index.lengths)
+    rows, files = _read_episodes(root, info, old, set(index.meta_files))
+    new = _placed(root, info, rows, tuple(files))
+    if set(new.data) & set(index.data) or list(new.videos) != list(index.videos):
+        return None
+    lengths = np.concatenate([index.lengths, new.lengths])
+    if int(lengths.sum()) != info["total_frames"]:
+        return None
+    return dataclasses.replace(
+        index,
+        info=info,
+        number=np.arange(len(lengths)),
+        first=np.cumsum(lengths) - lengths,
+        lengths=lengths,
+        row=np.concatenate([index.row, new.row]),
+        tasks=new.tasks,
+        of=index.of + new.of,
+        data=index.data + new.data,
+        file_rows={**index.file_rows, **new.file_rows},
+        videos={
+            key: Video(video.paths + new.videos[key].paths, np.concatenate([video.start_s, new.videos[key].start_s]))
+            for key, video in index.videos.items()
+        },
+        meta_files=index.meta_files + new.meta_files,
+    )
+
+
+def _placed(root: Path, info: Mapping[str, Any], episodes: list[dict[str, Any]], meta_files: tuple[Path, ...]) -> Index:
+    """The index of these rows of meta/episodes, which follow each other."""
     lengths = np.array([row["length"] for row in episodes], np.int64)
     data = [root / info["data_path"].format(chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]) for row in episodes]
     videos = {}
@@ -117,27 +153,30 @@ def _read_v30(root: Path, info: Mapping[str, Any]) -> Index:
         data=tuple(data),
         file_rows=file_rows,
         videos=videos,
-        meta_files=(root / layout.INFO, root / layout.TASKS, *files),
+        meta_files=meta_files,
     )
 
 
-def _read_episodes(root: Path, count: int) -> tuple[list[dict[str, Any]], list[Path]]:
-    """The rows of the committed episodes, without their statistics, and the files that they came from."""
+def _read_episodes(root: Path, info: Mapping[str, Any], first: int, known: set[Path]) -> tuple[list[dict[str, Any]], list[Path]]:
+    """The rows of the committed episodes from `first` on, without their statistics, and the files that they came from."""
+    count = int(info["total_episodes"])
     rows: dict[int, dict[str, Any]] = {}
     used = []
     for path in sorted((root / layout.EPISODES).glob("*/*.parquet")):
+        if path in known:
+            continue
         with open_parquet(path) as file:
             names = [name for name in file.schema_arrow.names if not name.startswith("stats/")]
             needed = {"episode_index", "tasks", "length", "data/chunk_index", "data/file_index"} - set(names)
             if needed:
                 raise DatasetError(f"{path} has no column {', '.join(sorted(needed))}; {RECORD_AGAIN}")
-            found = [row for row in file.read(names, use_threads=False).to_pylist() if row["episode_index"] < count]
+            found = [row for row in file.read(names, use_threads=False).to_pylist() if first <= row["episode_index"] < count]
         used += [path] * bool(found)
         rows |= {row["episode_index"]: row for row in found}
-        if len(rows) == count:
+        if len(rows) == count - first:
             break  # what follows was written by a recorder that was killed before its commit
-    _require_all(set(rows), count, root, layout.EPISODES)
-    return [rows[i] for i in range(count)], used
+    _require_all(set(range(first)) | set(rows), count, root, layout.EPISODES)
+    return [rows[i] for i in range(first, count)], used
 
 
 def _read_tasks(root: Path, count: int) -> tuple[str, ...]:

@@ -1,9 +1,10 @@
-"""The recorder's other half, on its own thread: encode frames as they come, commit an episode when told to."""
+"""The recorder's other half, on its own thread: commits an episode when told to, when its cameras have encoded what they took."""
 
 from __future__ import annotations
 
 import io
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +14,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.durable import FULL, Staging, lock_folder, make_folder
+from data.durable import FULL, TEMPORARY, Staging, lock_folder, make_folder, temporary_of, unlock_folder
 from data.errors import DatasetError
 from data.lerobot import layout
-from data.lerobot.feature_stats import ImageStats, Stats, aggregate, column_stats
+from data.lerobot.camera import PENDING_BYTES, Camera, Sink
+from data.lerobot.catalog import open_index, refresh
+from data.lerobot.feature_stats import Stats, aggregate, column_stats
 from data.lerobot.index import Index, open_parquet
-from data.lerobot.mailbox import Discard, Frames, Save
-from data.lerobot.metadata import read_index
+from data.lerobot.mailbox import Mailbox, Save
+from data.lerobot.stills import StillWriter
+from data.lerobot.tables import write_frames, write_row
 from data.lerobot.video import FAILURES, VideoWriter, count_frames
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a recorder was opened with. features: as in info.json."""
+    """What a recorder was opened with. features: as in info.json; wait: for a recorder that writes to the same folder."""
 
     root: Path
     fps: float
@@ -33,35 +37,63 @@ class Target:
     robot_type: str
     codec: str
     provenance: Mapping[str, Any]
+    overwrite: bool = False
+    wait: bool = False
 
 
 class Writer:
-    """Owns the folder (one writer at a time) and the totals. Only `episodes` may be read from another thread."""
+    """Owns the folder (one writer at a time), its cameras and the totals. Only `episodes` may be read from another thread."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, mailbox: Mailbox) -> None:
         self._target = target
+        self._staging = Staging()
+        self.cameras: dict[str, Camera] = {}
+        self.episodes = self._already = 0
+        if target.root.exists() and not target.root.is_dir():
+            raise DatasetError(f"{target.root} is a file; a dataset is a folder")
         make_folder(target.root)
-        self._lock = lock_folder(target.root)
+        self._lock = lock_folder(target.root, target.wait)
         try:
-            self._open()
+            _prepare(target.root, target.overwrite)  # behind the lock: what lies there may be another recorder's work
+            self._open(mailbox)
         except BaseException:
             self.release()
             raise
 
-    def _open(self) -> None:
+    def _open(self, mailbox: Mailbox) -> None:
         root, features = self._target.root, self._target.features
+        cameras = [name for name, feature in features.items() if feature["dtype"] in ("video", "image")]
         self._info = layout.new_info(features, self._target.fps, self._target.robot_type)
         self._stats: dict[str, Stats] = {}
-        self._tasks: list[str] = []
-        self._places = dict.fromkeys(("data", "meta", *(n for n, f in features.items() if f["dtype"] == "video")), (0, 0))
-        self._videos: dict[str, VideoWriter] = {}
-        self._image_stats: dict[str, ImageStats] = {}
-        self._staging = Staging()
-        self.episodes = 0
+        self._tasks: dict[str, int] = {}
+        self._places = dict.fromkeys(("data", "meta", *cameras), (0, 0))
         if (root / layout.INFO).exists():
-            self._resume(read_index(root))
+            self._resume(*open_index(root))
+        self._already = self.episodes
+        share = PENDING_BYTES // max(1, len(cameras))
+        self.cameras = {name: self._camera(name, share, mailbox) for name in cameras}
 
-    def _resume(self, index: Index) -> None:
+    def _camera(self, key: str, share: int, mailbox: Mailbox) -> Camera:
+        root, fps, codec = self._target.root, self._target.fps, self._target.codec
+        height, width = self._target.features[key]["shape"][:2]
+
+        def video(path: Path) -> Sink:
+            return VideoWriter(path, height, width, fps, codec)
+
+        def stills(path: Path) -> Sink:
+            return StillWriter(path, height, width)
+
+        def video_path(place: tuple[int, int]) -> Path:
+            return root / layout.VIDEO_PATH.format(video_key=key, chunk_index=place[0], file_index=place[1])
+
+        def stills_path(place: tuple[int, int]) -> Path:
+            return root / (layout.DATA_PATH.format(chunk_index=place[0], file_index=place[1]) + f".{key}")
+
+        if codec == layout.STILLS:
+            return Camera(key, (height, width), self._places["data"], stills_path, stills, share, mailbox, self.explain)
+        return Camera(key, (height, width), self._places[key], video_path, video, share, mailbox, self.explain)
+
+    def _resume(self, index: Index, checked: bool) -> None:
         target, info = self._target, index.info
         if info["codebase_version"] != layout.VERSION:
             raise DatasetError(f"{target.root} is LeRobotDataset {info['codebase_version']}: it can be read, not appended to")
@@ -73,30 +105,47 @@ class Writer:
                 f"{target.root} holds a dataset that does not fit what is recorded now: {'; '.join(found)}. "
                 "Choose another folder, or overwrite=True to delete it"
             )
-        index.check_files()
+        if not checked:
+            index.check_files()
         self._info = dict(info)
-        self._tasks = list(index.tasks)
+        self._tasks = {task: i for i, task in enumerate(index.tasks)}
         self.episodes = len(index.lengths)
         described = [path for path in index.meta_files if path.is_relative_to(target.root / layout.EPISODES)]
         self._places = {"data": _after(index.data_files), "meta": _after(described)}
         self._places |= {key: _after(index.video_files(key)) for key in index.videos}
-        for path in described:
-            self._add_stats(path)
+        self._stats = self._stored_stats() or self._stats_of(described)
         self._sweep({*described, *index.data_files, *(p for key in index.videos for p in index.video_files(key))})
 
-    def _add_stats(self, path: Path) -> None:
-        """The truth about committed episodes is in their rows: stats.json may be one episode ahead after a kill."""
-        with open_parquet(path, "restore it from a copy of the dataset") as file:
-            names = [n for n in file.schema_arrow.names if n.startswith("stats/")]
-            rows = file.read([*names, "episode_index"], use_threads=False).to_pylist()
-        for row in rows:
-            if row["episode_index"] < self.episodes:
-                stats: dict[str, Stats] = {}
-                for name in names:
-                    _, feature, statistic = name.split("/")
-                    if row[name] is not None:
-                        stats.setdefault(feature, {})[statistic] = np.asarray(row[name])
-                self._stats = aggregate(self._stats, stats)
+    def _stored_stats(self) -> dict[str, Stats]:
+        """meta/stats.json if it speaks of exactly the committed frames; {} if not: after a kill it may be one episode ahead."""
+        frames = int(self._info["total_frames"])
+        wanted = [name for name, feature in self._info["features"].items() if feature["dtype"] != layout.TEXT]
+        try:
+            stored = layout.read_json(self._target.root / layout.STATS, "it is made anew")
+            stats = {name: {key: np.asarray(value) for key, value in entry.items()} for name, entry in stored.items()}
+            index = stats["index"]
+            agrees = int(index["count"][0]) == frames and int(index["max"][0]) == frames - 1
+            complete = all({"min", "max", "mean", "std", "count"} <= set(stats[name]) for name in wanted)
+        except (DatasetError, KeyError, ValueError, IndexError, TypeError, AttributeError):
+            return {}
+        return stats if agrees and complete else {}
+
+    def _stats_of(self, described: Iterable[Path]) -> dict[str, Stats]:
+        """The same from the rows of the committed episodes."""
+        total: dict[str, Stats] = {}
+        for path in described:
+            with open_parquet(path, "restore it from a copy of the dataset") as file:
+                names = [n for n in file.schema_arrow.names if n.startswith("stats/")]
+                rows = file.read([*names, "episode_index"], use_threads=False).to_pylist()
+            for row in rows:
+                if row["episode_index"] < self.episodes:
+                    stats: dict[str, Stats] = {}
+                    for name in names:
+                        _, feature, statistic = name.split("/")
+                        if row[name] is not None:
+                            stats.setdefault(feature, {})[statistic] = np.asarray(row[name])
+                    total = aggregate(total, stats)
+        return total
 
     def _sweep(self, kept: set[Path]) -> None:
         """Remove what a killed recorder left beyond the commit point: lerobot reads every file it finds."""
@@ -106,49 +155,33 @@ class Writer:
                 if path not in kept:
                     path.unlink()
 
-    def take(self, item: Frames | Save | Discard) -> None:
-        match item:
-            case Frames(key, images):
-                self._encode(key, images)
-            case Save():
-                self._commit(item)
-            case Discard():
-                self.abort()
-
-    def _encode(self, key: str, images: np.ndarray) -> None:
-        if key not in self._videos:
-            chunk, file = self._places[key]
-            path = self._target.root / layout.VIDEO_PATH.format(video_key=key, chunk_index=chunk, file_index=file)
-            height, width = self._target.features[key]["shape"][:2]
-            writer = VideoWriter(self._staging.reserve(path), height, width, self._target.fps, self._target.codec)
-            self._videos[key], self._image_stats[key] = writer, ImageStats()
-        self._videos[key].write(images)
-        self._image_stats[key].add(images)
-
-    def _commit(self, episode: Save) -> None:
+    def commit(self, episode: Save) -> None:
         """Stage everything, then rename everything, info.json last."""
-        root, number, count = self._target.root, self.episodes, episode.count
+        root, number, count, fps = self._target.root, self.episodes, episode.count, self._target.fps
         first = int(self._info["total_frames"])
-        tasks = self._tasks if episode.task in self._tasks else [*self._tasks, episode.task]
-        columns = episode.columns | {
-            "timestamp": (np.arange(count) / self._target.fps).astype(np.float32)[:, None],
+        tasks = self._tasks if episode.task in self._tasks else {**self._tasks, episode.task: len(self._tasks)}
+        columns = dict(episode.columns) | {
+            "timestamp": (np.arange(count) / fps).astype(np.float32)[:, None],
             "frame_index": np.arange(count)[:, None],
             "episode_index": np.full((count, 1), number),
             "index": np.arange(first, first + count)[:, None],
-            "task_index": np.full((count, 1), tasks.index(episode.task)),
+            "task_index": np.full((count, 1), tasks[episode.task]),
         }
+        stage = self._staging
+        stats = {name: column_stats(values) for name, values in columns.items() if values.dtype != object}
         row: dict[str, Any] = {"episode_index": number, "tasks": [episode.task], "length": count}
         row |= dict(zip(("data/chunk_index", "data/file_index"), self._places["data"], strict=True))
         row |= {"dataset_from_index": first, "dataset_to_index": first + count}
-        for key, video in self._videos.items():
-            video.close()
-            temporary = self._staging.reserve(self._path(layout.VIDEO_PATH, key))
-            if (found := count_frames(temporary)) != count or video.frames != count:
-                raise DatasetError(f"the video of {key} came out with {found} of {count} frames")
-            row |= dict(zip((f"videos/{key}/chunk_index", f"videos/{key}/file_index"), self._places[key], strict=True))
-            row |= {f"videos/{key}/from_timestamp": 0.0, f"videos/{key}/to_timestamp": count / self._target.fps}
-        stats = {name: column_stats(values) for name, values in columns.items()}
-        stats |= {key: seen.stats() for key, seen in self._image_stats.items()}
+        taken = {key: end.taken.result() for key, end in episode.taken.items()}
+        pictures = {key: (temporary_of(t.path), t.sizes) for key, t in taken.items() if self._target.codec == layout.STILLS}
+        for key, took in taken.items():
+            stats[key] = took.stats
+            found = len(took.sizes) if key in pictures else count_frames(stage.reserve(took.path))
+            if not found == took.frames == count:
+                raise DatasetError(f"{key} came out with {found} of {count} frames")
+            if key not in pictures:
+                row |= dict(zip((f"videos/{key}/chunk_index", f"videos/{key}/file_index"), took.place, strict=True))
+                row |= {f"videos/{key}/from_timestamp": 0.0, f"videos/{key}/to_timestamp": count / fps}
         row |= {f"stats/{name}/{k}": v.tolist() for name, s in stats.items() for k, v in s.items()}
         row |= dict(zip(("meta/episodes/chunk_index", "meta/episodes/file_index"), self._places["meta"], strict=True))
         total = aggregate(self._stats, stats)
@@ -159,11 +192,12 @@ class Writer:
             "splits": {"train": f"0:{number + 1}"},
         }
 
-        stage = self._staging
-        stage.write(self._path(layout.DATA_PATH, "data"), _parquet(_table(columns)))
-        stage.write(self._path(layout.EPISODES_PATH, "meta"), _parquet(pa.table({k: [v] for k, v in row.items()})))
+        with stage.open(self._path(layout.DATA_PATH, "data")) as file:
+            write_frames(file, columns, pictures)
+        with stage.open(self._path(layout.EPISODES_PATH, "meta")) as file:
+            write_row(file, row)
         if len(tasks) > len(self._tasks):
-            stage.write(root / layout.TASKS, _parquet(_tasks_table(tasks)))
+            stage.write(root / layout.TASKS, _parquet(_tasks_table(list(tasks))))
         stage.write(root / layout.STATS, layout.dump_json(total))
         if self._target.provenance and number == 0:
             stage.write(root / layout.PROVENANCE, layout.dump_json(self._target.provenance))
@@ -171,8 +205,7 @@ class Writer:
         stage.commit(last=root / layout.INFO)
 
         self._info, self._stats, self._tasks = info, total, tasks
-        self._places = {name: layout.next_file(*place) for name, place in self._places.items()}
-        self._videos, self._image_stats = {}, {}
+        self._places |= {name: layout.next_file(*self._places[name]) for name in ("data", "meta")}
         self.episodes = number + 1
 
     def _path(self, pattern: str, name: str) -> Path:
@@ -180,18 +213,23 @@ class Writer:
         return self._target.root / pattern.format(video_key=name, chunk_index=chunk, file_index=file)
 
     def abort(self) -> None:
-        """Drop the episode that is being written."""
-        for video in self._videos.values():
-            video.abort()
-        self._videos, self._image_stats = {}, {}
+        """Drop the episode that is being committed."""
         self._staging.abort()
+
+    def forget(self, episode: Save) -> None:
+        """Remove what is left of what the cameras took, when the episode is committed or lost."""
+        for end in episode.taken.values():
+            end.settle()
 
     def release(self) -> None:
         """Drop what is unfinished and let go of the folder."""
+        for camera in self.cameras.values():
+            camera.stop()
         if self._lock >= 0:
-            if hasattr(self, "_staging"):
-                self.abort()
-            os.close(self._lock)
+            self._staging.abort()
+            if self.episodes > self._already:
+                refresh(self._target.root)  # the next one to open a large dataset need not look at every file
+            unlock_folder(self._lock)
             self._lock = -1
 
     def explain(self, error: BaseException) -> DatasetError:
@@ -213,16 +251,19 @@ def _after(paths: Iterable[Path]) -> tuple[int, int]:
     return layout.next_file(*max((int(p.parent.name.split("-")[1]), int(p.stem.split("-")[1])) for p in paths))
 
 
-def _table(columns: Mapping[str, np.ndarray]) -> pa.Table:
-    """Fixed-size lists for vectors, flat columns for shape (1,), nested lists for matrices. columns: (T, D...)."""
-    arrays = {}
-    for name, values in columns.items():
-        array = pa.array(np.ascontiguousarray(values).reshape(-1))
-        if values.shape[1:] != (1,):
-            for size in reversed(values.shape[1:]):
-                array = pa.FixedSizeListArray.from_arrays(array, size)
-        arrays[name] = array
-    return pa.table(arrays)
+def _prepare(root: Path, overwrite: bool) -> None:
+    """Only what is ours is written to or deleted."""
+    foreign = sorted(p.name for p in root.iterdir() if p.name not in layout.FOLDERS)
+    is_dataset = (root / layout.INFO).exists()
+    if foreign and not is_dataset:
+        raise DatasetError(f"{root} holds other things ({', '.join(foreign[:5])}) and no dataset; choose a new folder")
+    if overwrite or not is_dataset:
+        # info.json first: interrupted half-way, this is no longer a dataset rather than a broken one.
+        (root / layout.INFO).unlink(missing_ok=True)
+        for name in layout.FOLDERS:
+            shutil.rmtree(root / name, ignore_errors=True)
+    for left in root.glob(f"**/*{TEMPORARY}"):
+        left.unlink(missing_ok=True)
 
 
 def _tasks_table(tasks: list[str]) -> pa.Table:

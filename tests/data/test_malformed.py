@@ -68,7 +68,9 @@ def test_malformed_on_open(root, break_it, told):
 
 
 def test_an_empty_folder(tmp_path):
-    with pytest.raises(DatasetError, match="found nothing: no episode was committed"):
+    with pytest.raises(
+        DatasetError, match="is no recording that waldo can read: it is a folder with nothing in it; known: .*LeRobotDataset v3.0"
+    ):
         Dataset.open(tmp_path)
 
 

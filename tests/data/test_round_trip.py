@@ -68,7 +68,7 @@ def test_images_are_decoded_once_and_resized(root, monkeypatch):
     def decode(*_):
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr("data.images._decode", decode)
+    monkeypatch.setattr("data.cache._decode", decode)
     np.testing.assert_array_equal(Dataset.open(root).images(TOP, (16, 24)), first)
     assert not litter(root)
 
