@@ -26,7 +26,9 @@ from data.lerobot.columns import Columns, named
 from data.lerobot.mailbox import Mailbox, Save
 from data.lerobot.video import require_codec
 from data.lerobot.writer import Target, Writer
-from data.spec import Feature
+from data.spec import IMAGE_PREFIX, Feature
+
+UINT8 = np.dtype(np.uint8)
 
 
 class Recorder:
@@ -75,7 +77,7 @@ class Recorder:
         target = Target(self.root, self._fps, entries, robot_type, codec, dict(provenance or {}), overwrite, wait)
         self._writer = Writer(target, self._mailbox)
         self._cameras = self._writer.cameras
-        self._by_name = {name: camera for key, camera in self._cameras.items() for name in (key, key.removeprefix(layout.IMAGE_PREFIX))}
+        self._by_name = {name: camera for key, camera in self._cameras.items() for name in (key, key.removeprefix(IMAGE_PREFIX))}
         self._count = 0
         self._next_index = self._writer.episodes
         self._waited_s = 0.0
@@ -242,7 +244,7 @@ class Recorder:
             if camera is None:
                 break
             image = value if type(value) is np.ndarray else np.asarray(value)
-            if image.dtype != np.uint8 or image.shape[len(before) :] != camera.shape or image.ndim != len(before) + 3:
+            if image.dtype != UINT8 or image.shape[len(before) :] != camera.shape or image.ndim != len(before) + 3:
                 wanted = ", ".join(map(str, (*before, *camera.shape)))
                 raise DatasetError(f"{camera.key} is {image.dtype}{list(image.shape)}; wanted uint8 ({wanted}), red, green, blue")
             found[camera] = image

@@ -49,8 +49,7 @@ def _held(recording: Recording) -> list[Finding]:
             found.append(Finding("rate", "note", text, why, "nothing, if the sensor is that slow", name, tuple(periods)))
     if found and every:  # nothing moves faster: the recording itself was blown up, or its rate is not what it says
         why = "velocities come in bursts that no robot made, and a policy is trained on repeated frames"
-        rate = float(np.median(rates))
-        mend = recording.edit("convert", resample=f"{rate:.4g}")
+        mend = recording.edit("convert", resample=_rate(float(np.median(rates))))
         return [Finding("rate", "warning", "; ".join(finding.found for finding in found), why, mend, found[0].feature, found[0].elements)]
     return found
 
@@ -75,10 +74,16 @@ def _velocities(recording: Recording) -> list[Finding]:
         ratio = float(np.median(values))
         if abs(ratio - 1) > SLOPE:
             text = f"positions move {ratio:.3g} times as far per frame as {name} says ({count(len(values), 'element')})"
-            text += f": at {recording.fps / ratio:.3g} Hz instead of {recording.fps:g} Hz both would agree"
+            text += f": at {_rate(recording.fps / ratio)} Hz instead of {recording.fps:g} Hz both would agree"
             why = "a policy trained from it would act at the wrong speed"
-            found.append(Finding("rate", "warning", text, why, recording.repair(fps=f"{recording.fps / ratio:.3g}"), name))
+            found.append(Finding("rate", "warning", text, why, recording.repair(fps=_rate(recording.fps / ratio)), name))
     return found
+
+
+def _rate(estimate: float) -> str:
+    """[Hz]; the whole number that was meant, where one is near."""
+    whole = round(estimate)
+    return str(whole) if abs(estimate - whole) < 0.05 * estimate else f"{estimate:.3g}"
 
 
 def _elements(recording: Recording, units: dict[str, tuple[str, ...]]) -> list[tuple[str, int, str, str]]:

@@ -22,13 +22,13 @@ from data.spec import PolicySpec
 class Labels:
     """What is said anew; everything else stays.
 
-    tasks           old text -> new text
+    tasks           old text, or its task_index -> new text
     episode_tasks   episode -> the text of all of its frames
     rename          feature -> its new name; drop   features that go
     names, units    feature (by its old name) -> one per element, () for none
     """
 
-    tasks: Mapping[str, str] = field(default_factory=dict)
+    tasks: Mapping[str | int, str] = field(default_factory=dict)
     episode_tasks: Mapping[int, str] = field(default_factory=dict)
     rename: Mapping[str, str] = field(default_factory=dict)
     drop: Sequence[str] = ()
@@ -48,24 +48,30 @@ def relabel(path: str | os.PathLike[str], labels: Labels, place: Place | None = 
 
     def plan(origin: Origin) -> Plan:
         _check(origin, labels)
+        texts = {origin.index.tasks[old] if isinstance(old, int) else old: new for old, new in labels.tasks.items()}
         fixed = {origin.numbers([i], "episode_tasks")[0]: _text(text) for i, text in labels.episode_tasks.items()}
         pieces = []
         for piece in whole([origin], 0, range(len(origin))):
-            old = origin.index.of[piece.episode] or origin.index.tasks
-            new = dict.fromkeys(origin.index.tasks, fixed[piece.episode]) if piece.episode in fixed else labels.tasks
-            pieces.append(dataclasses.replace(piece, tasks={text: new[text] for text in (*old, *(fixed and new)) if text in new}))
-        made = edit(
-            origin, pieces, "relabel", json.loads(layout.dump_json({**said, "episode_tasks": {str(i): t for i, t in fixed.items()}}))
-        )
+            if piece.episode in fixed:
+                renamed = dict.fromkeys(origin.index.tasks, fixed[piece.episode])
+            else:
+                renamed = {text: texts[text] for text in origin.index.of[piece.episode] or origin.index.tasks if text in texts}
+            pieces.append(dataclasses.replace(piece, tasks=renamed))
+        arguments: dict[str, Any] = json.loads(layout.dump_json({**said, **({"episode_tasks": _keyed(fixed)} if fixed else {})}))
+        made = edit(origin, pieces, "relabel", arguments)
         return dataclasses.replace(
             made,
             features=_features(origin, labels),
             came_from={new: old for old, new in labels.rename.items()},
             robot_type=labels.robot_type or origin.robot_type,
-            provenance=_told(made.provenance, labels),
+            provenance=_told(made.provenance, labels, texts),
         )
 
     return applied(path, plan, place or Place(), given)
+
+
+def _keyed(by_number: Mapping[int, str]) -> dict[str, str]:
+    return {str(number): text for number, text in by_number.items()}
 
 
 def _text(text: str) -> str:
@@ -76,7 +82,9 @@ def _text(text: str) -> str:
 
 def _check(origin: Origin, labels: Labels) -> None:
     for old, new in labels.tasks.items():
-        if old not in origin.index.tasks:
+        if isinstance(old, int) and not 0 <= old < len(origin.index.tasks):
+            raise DatasetError(f"{origin.root} has no task number {old}; it has 0 to {len(origin.index.tasks) - 1}")
+        if not isinstance(old, int) and old not in origin.index.tasks:
             raise DatasetError(f"{origin.root} has no task {old!r}; {did_you_mean(old, origin.index.tasks)}")
         _text(new)
     for what in ("rename", "drop", "names", "units"):
@@ -115,7 +123,7 @@ def _features(origin: Origin, labels: Labels) -> dict[str, dict[str, Any]]:
     return features
 
 
-def _told(provenance: Mapping[str, Any], labels: Labels) -> dict[str, Any]:
+def _told(provenance: Mapping[str, Any], labels: Labels, tasks: Mapping[str, str]) -> dict[str, Any]:
     """The policy's view that was recorded with the data ("spec"), in the new words; without it where they do not make one."""
     told = dict(provenance)
     if "spec" not in told:
@@ -140,7 +148,7 @@ def _told(provenance: Mapping[str, Any], labels: Labels) -> dict[str, Any]:
         if "action" in labels.drop or "action" in labels.rename:
             del told["spec"]
             return told
-        task, robot = labels.tasks.get(spec.task, spec.task), labels.robot_type or spec.robot
+        task, robot = tasks.get(spec.task, spec.task), labels.robot_type or spec.robot
         told["spec"] = dataclasses.replace(spec, observations=observations, action=action, task=task, robot=robot).to_json()
     except (WaldoError, TypeError, ValueError):
         del told["spec"]

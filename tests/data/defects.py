@@ -325,7 +325,7 @@ DEFECTS = [
         r"nothing",
     ),
     (all_held, "rate", "warning", "observation.state", (0, 1, 2, 3, 6, 7), EVERYWHERE, r"every 4 frames", r"resample=5"),
-    (wrong_velocity, "rate", "warning", "observation.velocity", (), EVERYWHERE, r"at 9\.99 Hz instead of 20 Hz", r"fps=9\.99"),
+    (wrong_velocity, "rate", "warning", "observation.velocity", (), EVERYWHERE, r"at 10 Hz instead of 20 Hz", r"fps=10"),
     (frame_index, "counting", "error", "frame_index", (), (1, 7), r"is 8, wanted 7; wrong in 73 of 480 frames", r"repair"),
     (task_index, "counting", "error", "task_index", (), (1, 7), r"is 3, there are 1 task", r"repair"),
     (drift, "timestamps", "warning", "timestamp", (), (4, 2), r"by up to 0\.0079 s", r"repair"),

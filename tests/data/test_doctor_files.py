@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -206,6 +207,63 @@ def test_a_file_that_is_no_video(root: Path) -> None:
     found = of_files(root, only=["videos"])
     assert (found.severity, found.episodes) == ("error", (0,))
     assert "file-000.mp4 cannot be opened" in found.found
+
+
+def spoil_stats(root: Path) -> None:
+    stats = json.loads((root / "meta/stats.json").read_text(encoding="utf-8"))
+    stats["action"]["min"][2] = -9.0
+    (root / "meta/stats.json").write_text(json.dumps(stats), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda r: change_column(r, 2, "action", lambda values: values.__setitem__((33, 1), np.nan)),
+        lambda r: change_column(r, 2, "action", lambda values: values.__setitem__((slice(70, 80), 1), np.nan)),
+        lambda r: change_column(r, 1, "timestamp", lambda values: values.__iadd__(1.0)),
+        lambda r: change_column(r, 1, "frame_index", lambda values: values.__iadd__(1)),
+        lambda r: change_column(r, 1, "next.terminated", lambda values: values.__setitem__(60, True)),
+        spoil_stats,
+        lambda r: change_info(r, lambda info: info["features"][CAMERA].update(names=None)),
+        lambda r: change_info(r, lambda info: info["features"]["action"].pop("units")),
+        lambda r: change_info(r, lambda info: info.update(total_frames=9)),
+        lambda r: (r / "data/chunk-000/file-001.parquet").write_bytes(b"PAR1"),
+        lambda r: video(r, 2).unlink(),
+        lambda r: write_mp4(video(r, 1), make_images(60, 1), FPS),
+    ],
+    ids=[
+        "a NaN",
+        "NaN at the end",
+        "timestamps",
+        "frame_index",
+        "an early end",
+        "statistics",
+        "names=null",
+        "no units",
+        "counts",
+        "a torn file",
+        "a missing video",
+        "a short video",
+    ],
+)
+def test_what_is_told_to_mend_it_mends_it(root: Path, spoil: Callable[[Path], object]) -> None:
+    spoil(root)
+    assert look(root)
+    for _ in range(3):  # values that were changed behind the back of the statistics are two findings
+        findings = look(root)
+        if findings:
+            words = re.search(r"waldo data [^;]*?(?=; |, or |$)", findings[0].mend)
+            assert words is not None, findings[0]
+            told = words[0].replace("[m, rad, ...]", f"[{','.join(UNITS)}]")  # what only a person knows
+            assert main([*shlex.split(told)[1:], f"out={root.parent / 'out'}"]) == 0
+    assert look(root) == ()
+
+
+def look(root: Path) -> tuple[Finding, ...]:
+    try:
+        return examine(open_source(root), "all").findings
+    except DatasetError as error:
+        return unopened(root, error).findings
 
 
 def test_the_command_prints_every_finding_and_writes_them(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

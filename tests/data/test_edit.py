@@ -305,7 +305,7 @@ def test_what_differs_is_not_merged_and_every_difference_is_named(root, tmp_path
 
 def test_relabelling_changes_no_value(root):
     before = contents(root)
-    relabel(root, Labels(tasks={"lift": "push"}, episode_tasks={3: "stack"}, units={"action": ["deg", "deg", "1"]}, robot_type="arm"))
+    relabel(root, Labels(tasks={1: "push"}, episode_tasks={3: "stack"}, units={"action": ["deg", "deg", "1"]}, robot_type="arm"))
     dataset = assert_holds(root, [("push", *before[0][1:]), ("push", *before[1][1:]), before[2], ("stack", *before[3][1:])])
     assert dataset.tasks == ("push", "stack")
     assert dataset.column_units["action"] == ("deg", "deg", "1")
@@ -341,6 +341,7 @@ def test_labels_that_say_nothing_new_write_no_data_again(root):
     [
         (Labels(), "nothing to relabel"),
         (Labels(tasks={"pusch": "x"}), "did you mean 'push'"),
+        (Labels(tasks={2: "x"}), "no task number 2; it has 0 to 1"),
         (Labels(rename={"stage": "action"}), "'action' is taken"),
         (Labels(rename={"index": "i"}), "every dataset has"),
         (Labels(drop=["nothing"]), "no feature 'nothing'"),
