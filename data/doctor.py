@@ -93,7 +93,7 @@ def unopened(root: Path, error: DatasetError) -> Examination:
 
 def mend_files(root: Path) -> str:
     """How files are mended: LeRobot's by `repair`, others only from a copy."""
-    if root.is_dir() and any((root / name).is_dir() for name in ("meta", "data")):
+    if (root / "meta").is_dir() and not (root / "meta/episode_ends").exists():  # a Zarr replay buffer has a meta/, too
         return f"{checks.command_line('repair', root)}, or restore it from a copy"
     return "restore it from a copy"
 

@@ -10,10 +10,10 @@
                                       keeps its name: ACT's training appends it to the action, others observe it
     attributes sim, compress       -> provenance
 
-The files do not say their frame rate: ACT records at 50 Hz. Vectors of 14 elements are two arms of six joints and a gripper, left
-before right. A compressed frame has red and blue exchanged inside its JPEG, because the recorder gives its RGB pictures to
-OpenCV's imencode, which takes them for BGR; they are exchanged back here. A file whose JPEGs an image viewer shows in true colours
-was not written by that recorder, and would come out with red and blue exchanged.
+The files do not say their frame rate: ACT records at 50 Hz. Vectors of 14 elements are two arms of six joints [rad] and a gripper
+(0 closed, 1 open), left before right. A compressed frame has red and blue exchanged inside its JPEG, because the recorder gives
+its RGB pictures to OpenCV's imencode, which takes them for BGR; they are exchanged back here. A file whose JPEGs an image viewer
+shows in true colours was not written by that recorder, and would come out with red and blue exchanged.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ EPISODE = re.compile(r"episode_(\d+)\.(hdf5|h5)")
 ACT_RATE = 50  # [Hz]; DT = 0.02 in their constants.py
 JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate", "gripper")
 TWO_ARMS = tuple(f"{side}_{joint}" for side in ("left", "right") for joint in JOINTS)
+POSITION, VELOCITY = ("rad",) * 6 + ("1",), ("rad/s",) * 6 + ("1/s",)  # of an arm; the gripper is 0 closed, 1 open
+UNITS = {"action": POSITION, "qpos": POSITION, "qvel": VELOCITY}
 RENAMED = {"qpos": "state", "qvel": "velocity"}
 IMAGES = "observations/images"
 
@@ -105,13 +107,13 @@ def _features(file: h5py.File, path: Path) -> tuple[dict[str, Column], dict[str,
             else:
                 cameras[f"observation.images.{name.removeprefix('images.')}"] = camera
             continue
-        column = _named(column_at(inside, stored))
+        column = _named(name, column_at(inside, stored))
         if column is None:
             ignored.append(inside)
         else:
             columns[f"observation.{RENAMED.get(name, name)}"] = column
     for name in ("action", "base_action"):
-        column = _named(column_at(name, file[name])) if is_dataset(file.get(name)) else None
+        column = _named(name, column_at(name, file[name])) if is_dataset(file.get(name)) else None
         if column is not None:
             columns[name] = column
         elif name == "action":
@@ -119,8 +121,12 @@ def _features(file: h5py.File, path: Path) -> tuple[dict[str, Column], dict[str,
     return columns, cameras, ignored
 
 
-def _named(column: Column | None) -> Column | None:
-    return dataclasses.replace(column, words={"names": list(TWO_ARMS)}) if column and column.frame == (len(TWO_ARMS),) else column
+def _named(name: str, column: Column | None) -> Column | None:
+    """With the elements of two arms, where it has as many; the unit of effort differs between recorders."""
+    if column is None or column.frame != (len(TWO_ARMS),):
+        return column
+    units = {"units": [*UNITS[name], *UNITS[name]]} if name in UNITS else {}
+    return dataclasses.replace(column, words={"names": list(TWO_ARMS), **units})
 
 
 def _camera(inside: str, stored: Any, path: Path) -> Camera | None:

@@ -196,13 +196,18 @@ def _log(path: Path) -> _Log:
     told |= {key: facts[key] for key in ("task", "robot_type") if key in facts}
     features = told.get("features")
     features = features if isinstance(features, dict) else {}
-    sound = bool(features) and all(isinstance(feature, dict) and {"dtype", "shape"} <= set(feature) for feature in features.values())
-    if not sound or not isinstance(told.get("fps"), int | float):
+    if not features or not all(map(_is_feature, features.values())) or not isinstance(told.get("fps"), int | float):
         raise DatasetError(f"{path}: its metadata record waldo lacks fps or features; {MEND}")
     length = max((topics.get(_topic(name), 0) for name in features), default=0)
     if not length:
         raise DatasetError(f"{path} holds no frame; an episode needs at least one: delete the file")
     return _Log(path, told, length, topics)
+
+
+def _is_feature(feature: object) -> bool:
+    shape = feature.get("shape") if isinstance(feature, dict) else None
+    sides = isinstance(shape, list) and all(isinstance(side, int) and side > 0 for side in shape)
+    return sides and isinstance(feature, dict) and feature.get("dtype") in (*layout.DTYPES, "image")
 
 
 def _parsed(value: str) -> Any:

@@ -22,7 +22,7 @@ import numpy as np
 from data.errors import DatasetError
 from data.lerobot import layout
 from data.lerobot.camera import Camera, Finish
-from data.lerobot.columns import Columns, named
+from data.lerobot.columns import Columns, is_text, named
 from data.lerobot.mailbox import Mailbox, Save
 from data.lerobot.video import require_codec
 from data.lerobot.writer import Target, Writer
@@ -277,5 +277,5 @@ class Recorder:
 
 
 def _check_task(task: str) -> None:
-    if not isinstance(task, str) or not task.strip():
+    if not is_text(task) or not task.strip():
         raise DatasetError(f"the task is {task!r}; say in words what the episode shows")

@@ -100,4 +100,4 @@ class _Array:
             part = rows[start : min(start + self._step, count)]
             self._array[self._written : self._written + len(part)] = part
             self._written += len(part)
-        self._held = []
+        self._held = [rows[count:].copy()] if count < len(rows) else []

@@ -14,22 +14,16 @@ from data.config import locate
 from data.errors import ConfigError, DatasetError, RenderError
 from data.lerobot import layout
 from data.record import Recorder
+from data.signals import ACTOR, EXPERT, RL
 from data.spec import Feature, PolicySpec
 from data.store import Dataset
 from sim.env import ArmVecEnv
-
-SIGNALS = (
-    Feature("next.reward", (1,), "float32", names=("reward",)),
-    Feature("next.success", (1,), "bool", names=("success",)),
-    Feature("next.terminated", (1,), "bool", names=("terminated",)),
-    Feature("next.truncated", (1,), "bool", names=("truncated",)),
-)
 
 
 def features_of(spec: PolicySpec) -> list[Feature]:
     """The columns of a dataset of this environment, cameras apart."""
     action = Feature("action", (spec.action.dim,), names=spec.action.names, units=spec.action.units, quaternions=spec.action.quaternions)
-    return [*(f for f in spec.observations if not f.is_image), action, *SIGNALS]
+    return [*(f for f in spec.observations if not f.is_image), action, *RL, ACTOR]
 
 
 def collect(
@@ -72,7 +66,8 @@ def collect(
                         name: np.stack([env.physics.show(state, name.rpartition(".")[2], size) for state in states])
                         for name, size in cameras.items()
                     }
-                    recorder.add_episode(arrays, env.task.instruction, pictures)
+                    actor = np.full(len(states), EXPERT, np.uint8)
+                    recorder.add_episode({**arrays, ACTOR.name: actor}, env.task.instruction, pictures)
                     bar.update()
     dataset = Dataset.open(root)
     success = dataset.table(["next.success"])["next.success"].reshape(-1)

@@ -112,7 +112,7 @@ def join(cuts: Sequence[Cut], path: Path, fps: float) -> None:
     try:
         with path.open("wb") as file, av.open(file, "w", format="mp4") as output:
             with av.open(str(first.path)) as template:
-                stream = output.add_stream_from_template(template.streams.video[0])
+                stream = output.add_stream_from_template(template.streams.video[0], opaque=True)
             stream.time_base = first.clock
             offset = 0
             for part in cuts:
@@ -156,7 +156,7 @@ def retime(source: Path, target: Path, old_fps: float, new_fps: float) -> None:
     try:
         with target.open("wb") as file, av.open(file, "w", format="mp4") as output, av.open(str(source)) as container:
             old = container.streams.video[0]
-            stream = output.add_stream_from_template(old)
+            stream = output.add_stream_from_template(old, opaque=True)
             assert old.time_base is not None
             clock = old.time_base * Fraction(old_fps).limit_denominator(1000) / Fraction(new_fps).limit_denominator(1000)
             stream.time_base = clock

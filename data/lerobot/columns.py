@@ -39,7 +39,7 @@ class Column:
             case "b":
                 return frozenset((bool, np.bool_))
             case "O":
-                return frozenset((str,))
+                return frozenset()
             case _:
                 return frozenset((int, self.dtype.type))
 
@@ -71,8 +71,8 @@ class Column:
         if texts.shape not in ((len(texts),), (len(texts), 1)):
             raise DatasetError(f"{self.name} has shape {texts.shape}; wanted a text per frame")
         for at, text in enumerate(texts.flat):
-            if not isinstance(text, str):
-                raise DatasetError(f"{self.name} is {text!r} in frame {at}; wanted a text")
+            if not is_text(text):
+                raise DatasetError(f"{self.name} is {text!r} in frame {at}; wanted a text that is valid Unicode")
         return texts.reshape(len(texts), 1)
 
 
@@ -147,6 +147,14 @@ class Columns:
                 taken[column.name] = values.reshape(count, *column.shape)
             block.parts = []
         return {name: taken[name] for name in self.by_name}
+
+
+def is_text(value: object) -> bool:
+    """Whether it is a str that can be stored as UTF-8: half a surrogate pair cannot."""
+    try:
+        return isinstance(value, str) and bool(value.encode() or True)
+    except UnicodeEncodeError:
+        return False
 
 
 def named(given: Mapping[str, Any], wanted: Mapping[str, Any], what: str) -> Mapping[str, Any]:

@@ -19,14 +19,18 @@ def column_stats(values: np.ndarray) -> Stats:
     """Exact statistics of one episode. values: (T, D) -> (D,); (T, M, D) -> (D,), the rows of a matrix count as frames (as lerobot)."""
     flat = values.reshape(-1, values.shape[-1])
     real = flat.astype(np.float64)
-    stats = {
-        "min": flat.min(0),
-        "max": flat.max(0),
-        "mean": real.mean(0),
-        "std": real.std(0),
-        **dict(zip(QUANTILES, np.quantile(real, list(QUANTILES.values()), axis=0), strict=True)),
-    }
-    return stats | {"count": np.array([len(values)])}
+    with np.errstate(over="ignore", invalid="ignore"):
+        inner = {
+            "mean": real.mean(0),
+            "std": real.std(0),
+            **dict(zip(QUANTILES, np.quantile(real, list(QUANTILES.values()), axis=0), strict=True)),
+        }
+    return {"min": flat.min(0), "max": flat.max(0), **_bounded(inner), "count": np.array([len(values)])}
+
+
+def _bounded(stats: Stats) -> Stats:
+    """Values near the end of float64 have sums and squares beyond it, which JSON cannot hold: the largest number stands for them."""
+    return {name: np.nan_to_num(value) for name, value in stats.items()}
 
 
 class ImageStats:
@@ -78,13 +82,13 @@ def aggregate(a: Mapping[str, Stats], b: Mapping[str, Stats]) -> dict[str, Stats
 
 def _join(a: Stats, b: Stats) -> Stats:
     n, m = float(a["count"][0]), float(b["count"][0])
-    delta = b["mean"] - a["mean"]
-    variance = (n * a["std"] ** 2 + m * b["std"] ** 2) / (n + m) + delta**2 * n * m / (n + m) ** 2
-    joined = {
-        "min": np.minimum(a["min"], b["min"]),
-        "max": np.maximum(a["max"], b["max"]),
-        "mean": a["mean"] + delta * m / (n + m),
-        "std": np.sqrt(variance),
-        "count": a["count"] + b["count"],
-    }
-    return joined | {q: (n * a[q] + m * b[q]) / (n + m) for q in QUANTILES if q in a and q in b}
+    with np.errstate(over="ignore", invalid="ignore"):
+        delta = b["mean"] - a["mean"]
+        variance = (n * a["std"] ** 2 + m * b["std"] ** 2) / (n + m) + delta**2 * n * m / (n + m) ** 2
+        inner = {
+            "mean": a["mean"] + delta * m / (n + m),
+            "std": np.sqrt(variance),
+            **{q: (n * a[q] + m * b[q]) / (n + m) for q in QUANTILES if q in a and q in b},
+        }
+    bounds = {"min": np.minimum(a["min"], b["min"]), "max": np.maximum(a["max"], b["max"])}
+    return bounds | _bounded(inner) | {"count": a["count"] + b["count"]}

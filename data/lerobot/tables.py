@@ -73,4 +73,4 @@ def _images(stored: pa.Buffer, ends: np.ndarray, first: int, last: int) -> pa.Ar
 
 def write_row(file: BinaryIO, row: Mapping[str, Any]) -> None:
     """An episode's row of meta/episodes."""
-    pq.write_table(pa.table({name: [value] for name, value in row.items()}), file, **OPTIONS)
+    pq.write_table(pa.Table.from_struct_array(pa.array([row])), file, **OPTIONS)

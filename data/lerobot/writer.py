@@ -20,9 +20,10 @@ from data.lerobot import layout
 from data.lerobot.camera import PENDING_BYTES, Camera, Sink
 from data.lerobot.catalog import open_index, refresh
 from data.lerobot.feature_stats import Stats, aggregate, column_stats
-from data.lerobot.index import Index, open_parquet
+from data.lerobot.index import Index
 from data.lerobot.mailbox import Mailbox, Save
 from data.lerobot.stills import StillWriter
+from data.lerobot.stored_stats import stats_of_rows, stored_stats
 from data.lerobot.tables import write_frames, write_row
 from data.lerobot.video import FAILURES, VideoWriter, count_frames
 
@@ -113,39 +114,8 @@ class Writer:
         described = [path for path in index.meta_files if path.is_relative_to(target.root / layout.EPISODES)]
         self._places = {"data": _after(index.data_files), "meta": _after(described)}
         self._places |= {key: _after(index.video_files(key)) for key in index.videos}
-        self._stats = self._stored_stats() or self._stats_of(described)
+        self._stats = stored_stats(target.root, info) or stats_of_rows(described, info)
         self._sweep({*described, *index.data_files, *(p for key in index.videos for p in index.video_files(key))})
-
-    def _stored_stats(self) -> dict[str, Stats]:
-        """meta/stats.json if it speaks of exactly the committed frames; {} if not: after a kill it may be one episode ahead."""
-        frames = int(self._info["total_frames"])
-        wanted = [name for name, feature in self._info["features"].items() if feature["dtype"] != layout.TEXT]
-        try:
-            stored = layout.read_json(self._target.root / layout.STATS, "it is made anew")
-            stats = {name: {key: np.asarray(value) for key, value in entry.items()} for name, entry in stored.items()}
-            index = stats["index"]
-            agrees = int(index["count"][0]) == frames and int(index["max"][0]) == frames - 1
-            complete = all({"min", "max", "mean", "std", "count"} <= set(stats[name]) for name in wanted)
-        except (DatasetError, KeyError, ValueError, IndexError, TypeError, AttributeError):
-            return {}
-        return stats if agrees and complete else {}
-
-    def _stats_of(self, described: Iterable[Path]) -> dict[str, Stats]:
-        """The same from the rows of the committed episodes."""
-        total: dict[str, Stats] = {}
-        for path in described:
-            with open_parquet(path, "restore it from a copy of the dataset") as file:
-                names = [n for n in file.schema_arrow.names if n.startswith("stats/")]
-                rows = file.read([*names, "episode_index"], use_threads=False).to_pylist()
-            for row in rows:
-                if row["episode_index"] < self.episodes:
-                    stats: dict[str, Stats] = {}
-                    for name in names:
-                        _, feature, statistic = name.split("/")
-                        if row[name] is not None:
-                            stats.setdefault(feature, {})[statistic] = np.asarray(row[name])
-                    total = aggregate(total, stats)
-        return total
 
     def _sweep(self, kept: set[Path]) -> None:
         """Remove what a killed recorder left beyond the commit point: lerobot reads every file it finds."""

@@ -67,6 +67,7 @@ def measure_windows(args: argparse.Namespace) -> dict[str, Any]:
     import torch
     from lerobot.datasets.lerobot_dataset import LeRobotDataset, LeRobotDatasetMetadata
 
+    torch.set_num_threads(1)  # as in DataLoader's workers; more do not help with small pictures, and spin where cores are shared
     meta = LeRobotDatasetMetadata("local/data", args.root, revision="v3.0")
     if args.camera not in meta.camera_keys:
         raise SystemExit(f"{args.root} has no camera {args.camera!r}; it has {', '.join(meta.camera_keys) or 'none'}")

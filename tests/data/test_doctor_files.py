@@ -23,6 +23,7 @@ from data.lerobot.video import write_mp4
 from data.record import Recorder
 from data.source import Given, open_source
 from data.spec import Feature
+from data.store import Dataset
 from tests.data.conftest import make_images
 from tests.data.recorded import CAMERA, FPS, LENGTH, NAMES, UNITS, columns_of, only
 from waldo.cli import main
@@ -222,7 +223,6 @@ def spoil_stats(root: Path) -> None:
         lambda r: change_column(r, 2, "action", lambda values: values.__setitem__((slice(70, 80), 1), np.nan)),
         lambda r: change_column(r, 1, "timestamp", lambda values: values.__iadd__(1.0)),
         lambda r: change_column(r, 1, "frame_index", lambda values: values.__iadd__(1)),
-        lambda r: change_column(r, 1, "next.terminated", lambda values: values.__setitem__(60, True)),
         spoil_stats,
         lambda r: change_info(r, lambda info: info["features"][CAMERA].update(names=None)),
         lambda r: change_info(r, lambda info: info["features"]["action"].pop("units")),
@@ -236,7 +236,6 @@ def spoil_stats(root: Path) -> None:
         "NaN at the end",
         "timestamps",
         "frame_index",
-        "an early end",
         "statistics",
         "names=null",
         "no units",
@@ -257,6 +256,14 @@ def test_what_is_told_to_mend_it_mends_it(root: Path, spoil: Callable[[Path], ob
             told = words[0].replace("[m, rad, ...]", f"[{','.join(UNITS)}]")  # what only a person knows
             assert main([*shlex.split(told)[1:], f"out={root.parent / 'out'}"]) == 0
     assert look(root) == ()
+
+
+def test_an_early_end_is_cut_where_it_is(root: Path) -> None:
+    change_column(root, 1, "next.terminated", lambda values: values.__setitem__(60, True))
+    found = next(f for f in look(root) if f.check == "outcomes")
+    assert main([*shlex.split(found.mend)[1:], f"out={root.parent / 'out'}"]) == 0
+    assert Dataset.open(root).lengths.tolist() == [80, 61, 80, 80]
+    assert not [f for f in look(root) if "before the last frame" in f.found]
 
 
 def look(root: Path) -> tuple[Finding, ...]:

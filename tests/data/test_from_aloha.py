@@ -82,6 +82,9 @@ def test_every_value_arrives_under_lerobots_name(tmp_path):
     assert names == dataset.column_names["observation.state"] == dataset.column_names["observation.effort"]
     assert (names[0], names[6], names[7], names[13]) == ("left_waist", "left_gripper", "right_waist", "right_gripper")
     assert "base_action" not in dataset.column_names
+    assert dataset.column_units["action"] == dataset.column_units["observation.state"] == (("rad",) * 6 + ("1",)) * 2
+    assert dataset.column_units["observation.velocity"] == (("rad/s",) * 6 + ("1/s",)) * 2
+    assert "observation.effort" not in dataset.column_units
     assert dataset.provenance == {"sim": False, "compress": False, "ignored": ["observations/images/cam_high_depth"]}
     assert dataset.episode(1).final == {} and dataset.episode(1).extras == {"sim": False, "compress": False}
 
