@@ -23,7 +23,7 @@ import numpy as np
 
 from data.errors import DatasetError
 from data.hdf5.file import MEND, attributes, contents, held, is_dataset, is_group, leaves, length_of, opened, plain
-from data.hdf5.layout import Camera, Column, Layout, Place, column_at, features_in, flag_at, is_picture, origin_in, restored
+from data.hdf5.layout import Camera, Column, Layout, Place, column_at, features_in, flag_at, is_picture, known_last, origin_in, restored
 from data.hdf5.source import Hdf5Source
 from data.lerobot.layout import read_json
 from data.source import Given, Header, Source
@@ -61,6 +61,7 @@ def open_source(path: Path, given: Given) -> Source:
         names = _episodes(file, about, file_path)
         places = tuple(Place(file_path, f"/{name}", _length(file[name], file_path), "rewards") for name in names)
         columns, cameras, ignored = _features(file[names[0]], about, features_in(ours), file_path)
+        columns = known_last(columns, ours)
         env = str(_parsed(about.get("env_spec")).get("id") or "")
         tasks = [given.task or str(plain(file[name].attrs.get("task", env))) for name in names]
     words = tuple(dict.fromkeys(task for task in tasks if task))

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import DatasetError
 from data.hdf5.file import MEND, attributes, contents, held, is_dataset, is_group, is_hdf5, leaves, length_of, names_in, opened, plain
-from data.hdf5.layout import Camera, Column, Layout, Place, column_at, features_in, flag_at, is_picture, origin_in, restored
+from data.hdf5.layout import Camera, Column, Layout, Place, column_at, features_in, flag_at, is_picture, known_last, origin_in, restored
 from data.hdf5.source import Hdf5Source
 from data.source import Given, Header, Source
 from data.spec import IMAGE_PREFIX
@@ -65,6 +65,7 @@ def open_source(path: Path, given: Given) -> Source:
         notes = attributes(data)
         env, ours = _json(notes.pop("env_args", None)), _json(notes.pop("waldo", None))
         columns, cameras, ignored = _features(data[demos[0]], path, features_in(ours))
+        columns = known_last(columns, ours)
         tasks = [given.task or _task(data[demo], notes, env) for demo in demos]
         masks = _masks(file, demos)
         ignored += [name for name in file if name not in ("data", "mask")]

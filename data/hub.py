@@ -20,7 +20,8 @@ from data.durable import fsync_folder, lock_folder, make_folder, replacing, temp
 from data.errors import DatasetError
 from data.hub_card import card
 from data.lerobot import layout
-from data.store import Dataset, datasets_folder
+from data.lookup import datasets_folder
+from data.store import Dataset
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -27,7 +27,8 @@ from data.editing.swap import MARKER, replacing_folder, share
 from data.errors import DatasetError
 from data.lerobot import layout
 from data.lerobot.catalog import refresh
-from data.store import Dataset, find
+from data.lookup import find
+from data.store import Dataset
 
 
 @dataclass(frozen=True)

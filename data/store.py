@@ -14,49 +14,15 @@ import numpy as np
 from data.cache import cache_folders, open_column, open_frames
 from data.episode import Episode
 from data.errors import DatasetError, did_you_mean
+from data.fingerprint import fingerprint
 from data.lerobot import layout
+from data.lookup import find
 from data.mapping import mapped
 from data.resample import resampled
 from data.source import Given, Size, Source, Table, open_source
 
-DATASETS = "WALDO_DATASETS"
 IN_MEMORY = 256 << 20  # bytes of columns that a dataset keeps in memory; what is beyond is memory-mapped
 PIECE = 500  # episodes that are read at once where memory has to stay small
-
-
-def datasets_folder() -> Path:
-    """Where datasets are looked up by name: $WALDO_DATASETS, else ./datasets."""
-    return Path(os.environ.get(DATASETS) or "datasets").expanduser()
-
-
-def find(path_or_name: str | os.PathLike[str]) -> Path:
-    """The folder or file of a recording, by path, by name under `datasets_folder()`, or by Hugging Face Hub id.
-
-    Raises DatasetError that says where it looked and what is there.
-    """
-    from data import hub  # late: it imports this file, and huggingface_hub
-
-    text = str(path_or_name)
-    asked = hub.parse(text)
-    if asked and text.startswith(hub.SCHEME):
-        return hub.pull(*asked)
-    base = datasets_folder()
-    given = Path(path_or_name).expanduser()
-    candidates = [given] if given.is_absolute() else [given, base / given]
-    for place in candidates:
-        if (place / layout.INFO).exists() or place.is_file():
-            return place
-    for place in candidates:
-        if place.is_dir():
-            return place  # opening it says what is wrong with it
-    if asked and not given.parent.exists() and given.parts[0] != base.name:  # a mistyped path stays offline
-        return hub.pull(*asked, looked=candidates)
-    found = (p.parent.parent.relative_to(base) for p in base.glob(f"**/{layout.INFO}"))
-    there = sorted(p.as_posix() for p in found if not any(part.startswith(".") for part in p.parts)) if base.is_dir() else []
-    held = did_you_mean(str(path_or_name), there).replace("allowed", "datasets there") if there else "it holds no datasets"
-    if not base.is_dir():
-        held = f"{base} does not exist; set {DATASETS} to the folder of your datasets"
-    raise DatasetError(f"no dataset {str(path_or_name)!r}: looked for {' and '.join(map(str, candidates))}; {held}")
 
 
 class Dataset:
@@ -164,26 +130,13 @@ class Dataset:
 
     @functools.cached_property
     def content_hash(self) -> str:
-        """sha256 (hex) of what is open: the content of meta and data files, names and sizes of large ones, which episodes."""
+        """sha256 (hex) of what is open: the content of meta and data files, names, sizes and samples of large ones, which episodes."""
         return hashlib.sha256(self._whole_hash.encode() + self.numbers.tobytes() + self._source.header.identity.encode()).hexdigest()
 
     @functools.cached_property
     def _whole_hash(self) -> str:
         """The same over the whole recording, whatever was selected."""
-        digest = hashlib.sha256()
-        small, large = self._source.files()
-        base = self.root if self.root.is_dir() else self.root.parent
-        for path in sorted(small):
-            try:
-                content = path.read_bytes()
-            except OSError as error:
-                raise DatasetError(f"{path} cannot be read ({error.strerror}); restore it from a copy") from error
-            digest.update(f"{path.relative_to(base).as_posix()} {len(content)} ".encode())
-            digest.update(hashlib.sha256(content).digest())
-        for path in sorted(large):
-            if path.exists():  # cameras that were left out may lie elsewhere
-                digest.update(f"{path.relative_to(base).as_posix()} {path.stat().st_size} ".encode())
-        return digest.hexdigest()
+        return fingerprint(self.root, *self._source.files())
 
     def validate(self) -> None:
         """Cheap checks, run on open: what is needed is there, has its end, and adds up. Values are checked when they are read.

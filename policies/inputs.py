@@ -78,6 +78,9 @@ def _feature(name: str, entry: Mapping[str, Any], size: tuple[int, ...]) -> Feat
     if entry["dtype"] in ("video", "image"):
         return Feature(name, (*size, 3) if size else tuple(entry["shape"]), "uint8")
     parts = {key: tuple(entry.get(key) or ()) for key in ("names", "units", "quaternions", "angles")}
+    count = int(entry["shape"][0])
+    parts["names"] = parts["names"] or tuple(f"{name.rpartition('.')[2]}_{i}" for i in range(count))  # recorded without names
+    parts["units"] = parts["units"] or ("",) * count  # not said: whoever wants to use the policy has to say the same
     return Feature(name, tuple(entry["shape"]), "float32", **parts)
 
 

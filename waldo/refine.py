@@ -32,8 +32,6 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     critic = build(cfg.offline, spec, policy.normalizer)
     transitions = inputs.transitions(critic.config.gamma, build(cfg.weight) if cfg.weight.get("_target_") else None)
     origin = {**provenance.collect(seed=cfg.seed), "dataset": inputs.content_hash}
-    train(
-        critic, transitions, typed(TrainConfig, cfg.train, "train"), out, cfg.seed, origin, label=f"train {cfg.out}"
-    )
+    train(critic, transitions, typed(TrainConfig, cfg.train, "train"), out, cfg.seed, origin, label=f"train {cfg.out}")
     print(f"next: waldo evaluate checkpoint={cfg.checkpoint} critic={out}/checkpoint steer=best_of_n")
     return [Figure("transitions", float(len(transitions)))]

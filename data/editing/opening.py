@@ -16,8 +16,9 @@ from data.editing.plan import Plan
 from data.errors import DatasetError
 from data.export import export
 from data.lerobot import layout
+from data.lookup import find
 from data.source import Given
-from data.store import Dataset, find
+from data.store import Dataset
 
 
 @dataclass(frozen=True)

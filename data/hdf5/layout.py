@@ -127,6 +127,14 @@ def origin_in(ours: Mapping[str, Any]) -> dict[str, Any]:
     return origin if isinstance(origin, dict) else {}
 
 
+def known_last(columns: Mapping[str, Column], ours: Mapping[str, Any]) -> dict[str, Column]:
+    """Without the last observations that an export of ours only repeated, because the one after the last action was not recorded."""
+    known = ours.get("final")
+    if not isinstance(known, list):
+        return dict(columns)
+    return {name: column if name in known else dataclasses.replace(column, final="") for name, column in columns.items()}
+
+
 def restored(columns: Mapping[str, Column], ours: Mapping[str, Mapping[str, Any]], episode: h5py.Group, at: str) -> dict[str, Column]:
     """The columns of an export of ours: those that the format demands but nobody recorded are left out again, those that it has
     no name for are found at `at`, e.g. "infos/{}", and all have their names and units back. {} in `ours` changes nothing."""

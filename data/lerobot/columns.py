@@ -1,7 +1,7 @@
 """The columns of the episode that is being recorded: values are checked as they come and gathered in blocks.
 
 `add_frame` runs between two ticks of a control loop, when the processor's caches are cold and every line of Python counts. So
-columns of one dtype share a block, and whether a row is finite is one product: zero times infinity or NaN is not zero.
+columns of one dtype share a block, and whether their values are finite is asked once.
 """
 
 from __future__ import annotations
@@ -84,14 +84,12 @@ class _Block:
         self.width = 0
         self.parts: list[np.ndarray] = []
         self.dtype = dtype
-        self.zeros = np.zeros(0, dtype)
 
     def add(self, column: Column) -> None:
         size = int(np.prod(column.shape))
         column.span = slice(self.width, self.width + size)
         self.columns.append(column)
         self.width += size
-        self.zeros = np.zeros(self.width, self.dtype)
 
     def row(self, at: int) -> np.ndarray:
         part, within = divmod(at, BLOCK)
@@ -134,7 +132,7 @@ class Columns:
                         raise
                 else:
                     row[column.span] = column.checked([value] if column.is_text else np.asarray(value)[None]).reshape(-1)
-            if block.dtype.kind == "f" and row.dot(block.zeros) != 0:
+            if block.dtype.kind == "f" and b"\0" in np.isfinite(row).tobytes():
                 for column in block.columns:
                     column.checked(row[column.span].reshape(1, *column.shape))
 

@@ -72,5 +72,10 @@ def _images(stored: pa.Buffer, ends: np.ndarray, first: int, last: int) -> pa.Ar
 
 
 def write_row(file: BinaryIO, row: Mapping[str, Any]) -> None:
-    """An episode's row of meta/episodes."""
-    pq.write_table(pa.Table.from_struct_array(pa.array([row])), file, **OPTIONS)
+    """An episode's row of meta/episodes; arrays become lists."""
+    wide = {name: value.tolist() for name, value in row.items() if isinstance(value, np.ndarray) and value.dtype == np.uint64}
+    plain = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in row.items() if name not in wide}
+    table = pa.Table.from_struct_array(pa.array([plain]))
+    for name, value in wide.items():  # pyarrow guesses int64
+        table = table.append_column(name, pa.array([value], pa.list_(pa.uint64())))
+    pq.write_table(table, file, **OPTIONS)

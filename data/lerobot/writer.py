@@ -152,7 +152,7 @@ class Writer:
             if key not in pictures:
                 row |= dict(zip((f"videos/{key}/chunk_index", f"videos/{key}/file_index"), took.place, strict=True))
                 row |= {f"videos/{key}/from_timestamp": 0.0, f"videos/{key}/to_timestamp": count / fps}
-        row |= {f"stats/{name}/{k}": v.tolist() for name, s in stats.items() for k, v in s.items()}
+        row |= {f"stats/{name}/{k}": v for name, s in stats.items() for k, v in s.items()}
         row |= dict(zip(("meta/episodes/chunk_index", "meta/episodes/file_index"), self._places["meta"], strict=True))
         total = aggregate(self._stats, stats)
         info = self._info | {

@@ -125,6 +125,8 @@ def measure_recording(args: argparse.Namespace) -> dict[str, Any]:
         before = time.perf_counter()
         dataset.add_frame(frame(image, t))
         took[t] = time.perf_counter() - before
+    # Where streaming cannot keep up, lerobot drops frames with a warning.
+    dropped = sum(dataset._streaming_encoder._dropped_frames.values()) if args.streaming else 0
     before = time.perf_counter()
     dataset.save_episode()
     saved = time.perf_counter() - before
@@ -136,6 +138,7 @@ def measure_recording(args: argparse.Namespace) -> dict[str, Any]:
         "add_frame_p99_ms": float(p99),
         "add_frame_max_ms": float(took.max() * 1e3),
         "save_episode_s": saved,
+        "dropped": dropped,
         "frames": args.frames,
         "image": [args.height, args.width, 3],
         "codec": args.vcodec,

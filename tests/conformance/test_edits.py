@@ -56,7 +56,7 @@ EDITS: dict[str, tuple[Callable[[Path], object], Episodes]] = {
     "trim": (lambda root: trim(root, {0: (3, None), 1: (2, 9), 2: (None, 4)}), [(0, slice(3, None)), (1, slice(2, 9)), (2, slice(0, 4))]),
     "trim_and_compact": (lambda root: (trim(root, {1: (5, 9)}), compact(root)), [(0, ALL), (1, slice(5, 9)), (2, ALL)]),
     "compact": (lambda root: compact(root), [(0, ALL), (1, ALL), (2, ALL)]),
-    "relabel": (lambda root: relabel(root, Labels(tasks={0: "x"}, units={"action": ["m", "m", "m"]})), [(0, ALL), (1, ALL), (2, ALL)]),
+    "relabel": (lambda root: relabel(root, Labels(tasks={0: "x"}, episode_tasks={2: "y"})), [(0, ALL), (1, ALL), (2, ALL)]),
     "repair": (lambda root: (shutil.rmtree(root / "meta/episodes"), repair(root)), [(0, ALL), (1, ALL), (2, ALL)]),
 }
 

@@ -13,8 +13,8 @@ import pytest
 from data.checks import Recording, runs
 from data.doctor import examine, modules
 from data.errors import DatasetError
+from data.lookup import datasets_folder
 from data.source import Given, open_source
-from data.store import datasets_folder
 from tests.data.defects import DEFECTS, copied, nan, sign_flip
 from tests.data.recorded import CAMERA, Recorded, columns_of, only
 from waldo import manual

@@ -295,3 +295,13 @@ def test_forked_processes_and_threads_read_at_the_same_time(path):
         for process in children:
             process.join(60)
     assert [process.exitcode for process in children] == [0, 0]
+
+
+def test_a_last_observation_that_was_only_repeated_is_not_taken_for_one(tmp_path):
+    from data.export import export
+    from tests.data.in_memory import MemorySource
+
+    for rich in (False, True):
+        target = tmp_path / f"export-{rich}.hdf5"
+        export(Dataset(MemorySource(tmp_path / "memory", rich=rich)), "robomimic", target)
+        assert set(Dataset.open(target).episode(0).final) == ({"observation.state", "observation.force"} if rich else set())

@@ -118,7 +118,9 @@ def _compare(name: str, root: Path, seconds: float, others: list[Figure]) -> tup
             theirs[workers].append(found["windows_per_s"])
     if missing:
         print(f"{name}: no baseline, {missing}")
-    rows = {workers: Figure(f"{name}: waldo, {workers} threads beside", float(np.median(r)), "windows/s", len(r)) for workers, r in ours.items()}
+    rows = {
+        workers: Figure(f"{name}: waldo, {workers} threads beside", float(np.median(r)), "windows/s", len(r)) for workers, r in ours.items()
+    }
     headline = max(rows.values(), key=lambda figure: figure.value)
     others += [figure for figure in rows.values() if figure is not headline]
     if not theirs[0]:

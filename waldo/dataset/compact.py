@@ -17,8 +17,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from data.editing.compact import compact
+from data.lookup import find
 from data.results import Figure
-from data.store import find
 from waldo.dataset.edited import place, result_of, told
 
 

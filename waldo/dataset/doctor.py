@@ -24,8 +24,8 @@ from omegaconf import DictConfig
 from data.checks import SEVERITIES, Finding, count
 from data.doctor import Examination, examine, unopened
 from data.errors import DatasetError
+from data.lookup import find
 from data.results import Figure, write_atomic
-from data.store import find
 from waldo.dataset import terminal
 from waldo.dataset.opening import look_at
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import ConfigError, DatasetError
+from data.lookup import find
 from data.source import Given, Source, open_source
-from data.store import find
 
 
 @dataclass(frozen=True)
