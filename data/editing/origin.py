@@ -44,9 +44,11 @@ class Origin:
         automatic = {name: entry for name, entry in layout.DEFAULT_FEATURES.items() if name not in features}
         self.info: dict[str, Any] = {**raw, **({} if native else self.index.info), "features": {**features, **automatic}}
         self._open: tuple[Path, pq.ParquetFile] | None = None
+        self._ends = np.zeros(0, np.int64)
         self._groups: dict[tuple[str, ...] | None, tuple[int, pa.Table]] = {}
         self._schema: tuple[Path, pa.Schema] | None = None
         self._meta: tuple[Path, pa.Table] | None = None
+        self._row: tuple[int, dict[str, Any]] | None = None
 
     @property
     def is_native(self) -> bool:
@@ -101,13 +103,13 @@ class Origin:
         first, stop = first + start, first + stop
         if self._open is None or self._open[0] != path:
             self._open, self._groups = (path, open_parquet(path)), {}
-        at = 0
-        for number in range(self._open[1].metadata.num_row_groups):
-            rows = self._open[1].metadata.row_group(number).num_rows
-            if first < at + rows and at < stop:
-                begin = max(first - at, 0)
-                yield self._row_group(path, number, names).slice(begin, min(stop - at, rows) - begin)
-            at += rows
+            about = self._open[1].metadata
+            self._ends = np.cumsum([about.row_group(i).num_rows for i in range(about.num_row_groups)])
+        begin, end = np.searchsorted(self._ends, [first, stop - 1], side="right").tolist()
+        for number in range(begin, end + 1):
+            table = self._row_group(path, number, names)
+            at = int(self._ends[number]) - len(table)
+            yield table.slice(max(first - at, 0), min(stop - at, len(table)) - max(first - at, 0))
 
     def _row_group(self, path: Path, number: int, names: tuple[str, ...] | None) -> pa.Table:
         """The last one is remembered: other programs keep many episodes in one, and episodes are asked for in order."""
@@ -184,12 +186,14 @@ class Origin:
         number = int(self.index.number[episode])
         if not self.is_native or number not in self._places:
             return {}
+        if self._row is not None and self._row[0] == number:
+            return self._row[1]
         path, row = self._places[number]
         if self._meta is None or self._meta[0] != path:
             with open_parquet(path) as file:
                 self._meta = (path, file.read(use_threads=False))
-        found: dict[str, Any] = self._meta[1].slice(row, 1).to_pylist()[0]
-        return found
+        self._row = number, self._meta[1].slice(row, 1).to_pylist()[0]
+        return self._row[1]
 
     @functools.cached_property
     def _v21_stats(self) -> dict[int, dict[str, Any]]:

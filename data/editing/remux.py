@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from data.errors import DatasetError
 from data.lerobot.video import FAILURES, read_frames
 
+FRESH = ("h264", "libdav1d", "av1", "vp9", "libvpx-vp9")  # decoders for which every key frame is a new beginning
 JITTER = 0.05  # of a frame: how far a frame may be from its place on the grid of the frame rate
 
 
@@ -87,20 +88,26 @@ def _setup(stream: VideoStream) -> tuple[object, ...]:
     return (context.name, context.width, context.height, context.pix_fmt, bytes(context.extradata or b""))
 
 
+def whole(video: Scan) -> Cut:
+    """All of it."""
+    return Cut(video, 0, len(video.number), 0, len(video.number))
+
+
 def cut(video: Scan, first: int, stop: int) -> Cut:
-    """The shortest run of packets that decodes to at least the frames [first, stop)."""
-    keys = np.flatnonzero(video.key & (video.number <= first))
-    start = int(keys[np.argmax(video.number[keys])])
+    """The shortest run of packets that decodes to at least the frames [first, stop), whatever comes before it in a joined file.
+
+    All of it where a key frame is no new beginning: in HEVC, whose frames count on from the ones before, and in open groups of
+    pictures, in which frames that are shown before a key frame lean on those before it.
+    """
+    keys = np.flatnonzero(video.key)
+    earliest = np.minimum.accumulate(video.number[::-1])[::-1]  # of the frames from each packet on
+    if (earliest[keys] != video.number[keys]).any() or video.setup[0] not in FRESH:
+        return whole(video)
+    start = int(keys[video.number[keys] <= first].max())
     last = int(np.flatnonzero((video.number >= first) & (video.number < stop)).max())
-    later = np.flatnonzero(video.key[last + 1 :])
-    end = last + 1 + int(later[0]) if len(later) else len(video.number)
-    begin = int(video.number[start])
-    kept = video.number[start:end]
-    kept = np.sort(kept[kept >= begin])  # frames before the key frame lean on frames that are cut off
-    count = len(kept)
-    if not (kept == np.arange(begin, begin + count)).all():
-        return Cut(video, 0, len(video.number), 0, len(video.number))
-    return Cut(video, start, end, begin, count)
+    later = keys[keys > last]
+    end = int(later.min()) if len(later) else len(video.number)
+    return Cut(video, start, end, int(video.number[start]), end - start)
 
 
 def join(cuts: Sequence[Cut], path: Path, fps: float) -> None:
@@ -140,7 +147,7 @@ def _copy(part: Cut, output: av.container.OutputContainer, stream: VideoStream, 
         for packet in container.demux(source):
             if packet.pts is None or not packet.size:
                 continue
-            if part.start <= position < part.stop and part.scan.number[position] >= part.first:
+            if part.start <= position < part.stop:
                 packet.pts += shift
                 packet.dts = (packet.dts if packet.dts is not None else packet.pts) + shift
                 packet.duration = part.scan.ticks

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data.durable import make_folder
 from data.editing.plan import Plan
-from data.editing.remux import Cut, Scan, cut, join, retime, same_frames, scan
+from data.editing.remux import Cut, Scan, cut, join, retime, same_frames, scan, whole
 from data.editing.swap import share
 from data.errors import DatasetError
 from data.lerobot import layout
@@ -111,7 +111,7 @@ def _groups(plan: Plan, needed: dict[Path, list[Use]]) -> Iterator[list[tuple[Cu
 def _cuts(video: Scan, uses: Sequence[Use]) -> list[tuple[Cut, list[Use]]]:
     """The runs of packets that are needed, in the order of the file; what overlaps is one run."""
     if not video.regular:
-        return [(Cut(video, 0, len(video.number), 0, len(video.number)), list(uses))]
+        return [(whole(video), list(uses))]
     found: list[tuple[Cut, list[Use]]] = []
     for use in sorted(uses, key=lambda use: use.first):
         if found and use.stop <= found[-1][0].first + found[-1][0].count:

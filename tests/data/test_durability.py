@@ -200,10 +200,18 @@ def test_a_left_over_beyond_the_commit_is_ignored_and_then_replaced(tmp_path, ho
     holds(root, 4).images("observation.images.top")
 
 
+def recorded(root: Path, episodes: range, codec: str, task: str = "push") -> Path:
+    """Episodes of `make_arrays` and `make_images`, 7 + number frames each."""
+    with Recorder(root, 10, FEATURES, "dummy", CAMERAS, codec=codec) as recorder:
+        for i in episodes:
+            recorder.add_episode(make_arrays(7 + i, i), task, {"top": make_images(7 + i, i)})
+    return root
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-@pytest.mark.parametrize("fails_at", range(6))
-def test_a_disk_that_fills_up_at_any_file(tmp_path, monkeypatch, holds, fails_at, code):
-    root = record(tmp_path / "d", LENGTHS[:2])
+@pytest.mark.parametrize(("codec", "fails_at"), [*(("h264", n) for n in range(6)), *(("png", n) for n in range(5))])
+def test_a_disk_that_fills_up_at_any_file(tmp_path, monkeypatch, holds, codec, fails_at, code):
+    root = recorded(tmp_path / "d", range(2), codec)
     before = sorted(p for p in root.rglob("*"))
     count = 0
     fsync = os.fsync
@@ -218,49 +226,55 @@ def test_a_disk_that_fills_up_at_any_file(tmp_path, monkeypatch, holds, fails_at
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(DatasetError, match=r"the disk is full \(.*\): 2 episodes are safe in .*; episode 2 is lost"):
-            one_more(root)
+            recorded(root, range(2, 3), codec, "a new task")
     assert sorted(p for p in root.rglob("*")) == before
     holds(root, 2)
-    one_more(root)
+    recorded(root, range(2, 3), codec, "a new task")
     holds(root, 3)
 
 
-def test_a_file_size_limit_is_a_full_disk(tmp_path, holds):
-    """A real refusal by the kernel, in the middle of a video: noise does not compress."""
-    root = record(tmp_path / "d")
+@pytest.mark.parametrize(("codec", "cameras", "limit"), [("h264", 1, 40_000), ("png", 1, 40_000), ("png", 2, 300_000)])
+def test_a_file_size_limit_is_a_full_disk(tmp_path, holds, codec, cameras, limit):
+    """A real refusal by the kernel, where frames are encoded or, at the last, where pictures go into the data file: noise does not compress."""
+    root, sizes = tmp_path / "d", {f"camera{i}": CAMERAS["top"] for i in range(cameras)}
     noise = np.random.default_rng(0).integers(0, 256, (60, *CAMERAS["top"], 3)).astype(np.uint8)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    recorder = Recorder(root, 10, FEATURES, "dummy", CAMERAS)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    recorder = Recorder(root, 10, FEATURES, "dummy", sizes, codec=codec)
+    recorder.add_episode(make_arrays(7, 0), "push", dict.fromkeys(sizes, make_images(7, 0)))
+    recorder.flush()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
-        recorder.add_episode(make_arrays(60, 3), "push", {"top": noise})
-        with pytest.raises(DatasetError, match=r"the disk is full \(File too large\): 3 episodes are safe"):
+        recorder.add_episode(make_arrays(60, 1), "push", dict.fromkeys(sizes, noise))
+        with pytest.raises(DatasetError, match=r"the disk is full \(File too large\): 1 episodes are safe"):
             recorder.flush()
         with pytest.raises(DatasetError, match="the disk is full"):
-            recorder.add_episode(make_arrays(60, 3), "push", {"top": noise})
+            recorder.add_episode(make_arrays(60, 1), "push", dict.fromkeys(sizes, noise))
         with pytest.raises(DatasetError, match="the disk is full"):
             recorder.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not litter(root)
-    holds(root, 3)
+    holds(root, 1).images("observation.images.camera0")
 
 
-def test_a_full_tmpfs(tmp_path, holds):
+@pytest.mark.parametrize("codec", ["h264", "png"])
+@pytest.mark.parametrize("size", [300, 420, 560])
+def test_a_full_tmpfs(tmp_path, holds, codec, size):
     folder = tmp_path / "small"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(folder)], capture_output=True).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "none", str(folder)], capture_output=True).returncode:
         pytest.skip("mounting a small tmpfs needs root")
     try:
         root = folder / "d"
-        with pytest.raises(DatasetError, match=r"the disk is full \(No space left on device\): \d+ episodes are safe") as told:  # noqa: SIM117
-            with Recorder(root, 10, FEATURES, "dummy", CAMERAS) as recorder:
-                for i in range(100):
-                    recorder.add_episode(make_arrays(30, i), "push", {"top": make_images(30, i)})
+        with pytest.raises(DatasetError, match=r"the disk is full \(No space left on device\): \d+ episodes are safe") as told:
+            recorded(root, range(100), codec)
         safe = int(str(told.value).split("): ")[1].split()[0])
         assert safe > 1
         holds(root, safe)
         assert not litter(root)
+        subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True)
+        recorded(root, range(safe, safe + 1), codec)  # room was made, and it goes on
+        holds(root, safe + 1).images("observation.images.top")
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 

@@ -171,3 +171,26 @@ def test_a_real_recording_of_a_unitree_g1(tmp_path, monkeypatch):
     images = one.images("observation.images.cam_high", (60, 80))
     assert images.shape == (one.num_frames, 60, 80, 3)
     assert images.std() > 20  # a picture, and not a grey area
+
+
+@pytest.mark.needs_g1
+@pytest.mark.skipif(not (G1 / "meta/info.json").exists(), reason="no Unitree G1 recording under $WALDO_DATASETS/g1_bottle_lerobot_v21")
+def test_every_value_of_the_g1_recording_equals_its_source():
+    dataset = Dataset.open(G1, cameras=())
+    names = list(dataset.column_keys)
+    table = dataset.table(names)
+    assert {"observation.state", "action", "timestamp", "index"} <= set(names)
+    for i, stop in enumerate(dataset.episode_ends.tolist()):
+        source = pq.read_table(G1 / f"data/chunk-000/episode_{i:06d}.parquet")
+        start = stop - source.num_rows
+        for name in names:
+            stored = np.array(source[name].to_pylist(), table[name].dtype)
+            np.testing.assert_array_equal(
+                table[name][start:stop], stored.reshape(table[name][start:stop].shape), err_msg=f"{name} of episode {i}"
+            )
+    film = Dataset.open(G1, episodes=[23]).frames("observation.images.cam_high", 0)
+    with av.open(str(G1 / "videos/chunk-000/observation.images.cam_high/episode_000023.mp4")) as container:
+        for t, frame in enumerate(container.decode(video=0)):
+            if t % 25 == 0:
+                np.testing.assert_array_equal(film[t], frame.to_ndarray(format="rgb24"), err_msg=f"frame {t}")
+    assert t + 1 == len(film)

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from data import dataset_charts as charts
 from data.charts import svg
 from data.record import Recorder
 from data.spec import Feature
+from data.viewing import charts
 from tests.data.conftest import record
 from waldo.cli import main
 

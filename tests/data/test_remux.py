@@ -58,7 +58,7 @@ def test_joined_videos_are_their_parts(tmp_path, kind, fps):
     cuts = [cut(found, first, stop) for found, (first, stop) in zip(scans, wanted, strict=True)]
     assert [(part.first, part.count) for part in cuts[:1]] == [(0, 23)]
     assert cuts[1].first <= 4 and cuts[1].first + cuts[1].count >= 7
-    assert cuts[2].count < 14  # something was left out
+    assert (cuts[2].count == 14) == (kind == "open groups")  # something was left out, where that does no harm
     join(cuts, tmp_path / "joined.mp4", float(fps))
     times, frames = decoded(tmp_path / "joined.mp4")
     np.testing.assert_allclose(times, np.arange(len(frames)) / float(fps), atol=2e-4)

@@ -22,14 +22,14 @@ from data.errors import DatasetError
 from data.record import Recorder
 from data.spec import Feature
 from data.store import Dataset
-from data.viewer import COLUMNS_TOTAL, SAMPLE, pack, sample, write_view
-from data.viewer_films import film
-from data.viewer_panels import drawn_columns, sections
+from data.viewing.films import film
+from data.viewing.page import COLUMNS_TOTAL, SAMPLE, pack, sample, write_view
+from data.viewing.panels import drawn_columns, sections
 from tests.data.conftest import CAMERAS, FEATURES, LENGTHS, TASKS, TOP, make_arrays, make_images
 
 NODE = shutil.which("node")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PAGE = Path(__file__).parents[2] / "data/viewer_page"
+PAGE = Path(__file__).parents[2] / "data/viewing/assets"
 
 
 def view(root: Path, out: Path, single: bool = True, episodes: Sequence[int] | None = None) -> str:
@@ -277,7 +277,7 @@ def test_the_command_writes_a_page_and_refuses_an_unknown_viewer(root: Path, tmp
 def test_rerun_is_asked_for_when_it_is_absent(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    from data.rerun_log import write_rerun
+    from data.viewing.rerun_log import write_rerun
 
     monkeypatch.setitem(sys.modules, "rerun", None)
     with pytest.raises(DatasetError, match=r'pip install "waldo\[view\]"'):
@@ -286,7 +286,7 @@ def test_rerun_is_asked_for_when_it_is_absent(root: Path, tmp_path: Path, monkey
 
 def test_rerun_gets_a_file_per_episode(root: Path, tmp_path: Path) -> None:
     pytest.importorskip("rerun", reason="rerun-sdk is not installed (the extra `view`)")
-    from data.rerun_log import write_rerun
+    from data.viewing.rerun_log import write_rerun
 
     files = write_rerun(Dataset.open(root), tmp_path)
     assert [file.name for file in files] == [f"episode_{i:06d}.rrd" for i in range(3)]
@@ -334,7 +334,7 @@ def test_a_browser_shows_the_frame_that_is_asked_for(root: Path, tmp_path: Path,
 
 
 def test_an_interrupted_view_leaves_no_page(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data.viewer._html", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("data.viewing.page._html", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         write_view(Dataset.open(root), tmp_path / "out", 3)
     assert not list((tmp_path / "out").glob("*"))

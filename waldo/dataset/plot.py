@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from omegaconf import DictConfig
 
-from data import dataset_charts as charts
 from data import quality
 from data.charts import svg
 from data.checks import runs
 from data.results import Figure
 from data.statistics import mean_interval, wilson
 from data.store import Dataset
+from data.viewing import charts
 from waldo import provenance
 from waldo.dataset.opening import look_at
 

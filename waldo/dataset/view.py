@@ -21,7 +21,7 @@ from data.errors import ConfigError, did_you_mean
 from data.results import Figure
 from data.source import Given
 from data.store import Dataset
-from data.viewer import sample, write_view
+from data.viewing.page import sample, write_view
 
 VIEWERS = ("page", "rerun")
 
@@ -38,7 +38,7 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     cameras = None if cfg.cameras is None else [str(key) for key in cfg.cameras]
     dataset = Dataset.open(cfg.path, numbers, cameras, given)
     if cfg.viewer == "rerun":
-        from data.rerun_log import write_rerun
+        from data.viewing.rerun_log import write_rerun
 
         files = write_rerun(dataset, out)
         print(f"{len(files)} files in {out}; open them with: rerun --bind 127.0.0.1 {out}/*.rrd")

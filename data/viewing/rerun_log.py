@@ -15,8 +15,8 @@ import numpy as np
 from data.durable import replacing
 from data.errors import DatasetError
 from data.store import Dataset
-from data.viewer_films import film
-from data.viewer_panels import drawn_columns, elements
+from data.viewing.films import film
+from data.viewing.panels import drawn_columns, elements
 
 FILM = 50_000_000  # one camera of one episode at most [bytes]
 

@@ -1,10 +1,10 @@
 """`write_view(dataset, out)`: one HTML file to look through a recording, offline: films, plots of every column, all episodes.
 
-    page      what is drawn where (data.viewer_panels) and the list of episodes, as JSON
+    page      what is drawn where (data.viewing.panels) and the list of episodes, as JSON
     episode   its columns, base64 of little-endian numbers (T, width), and its films, base64 of an mp4
 
 Everything is in the file, or, with single=False, in a folder: `index.html`, `columns/*.js`, `films/*.mp4`. The page's own
-script, style and markup lie in data/viewer_page; nothing is fetched, and a policy in the page forbids it to be.
+script, style and markup lie in data/viewing/assets; nothing is fetched, and a policy in the page forbids it to be.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from tqdm import tqdm
 
 from data.durable import replacing
 from data.store import Dataset
-from data.viewer_films import film
-from data.viewer_panels import drawn_columns, sections
+from data.viewing.films import film
+from data.viewing.panels import drawn_columns, sections
 
 HERE = Path(__file__).parent
 SCRIPTS = ("page.js", "plots.js", "films.js", "episodes.js")
@@ -177,9 +177,9 @@ def _page(dataset: Dataset, rows: Sequence[Mapping[str, Any]], total: int, wide:
 
 
 def _html(title: str, page: Mapping[str, Any], blocks: Sequence[str], single: bool) -> str:
-    folder = HERE / "viewer_page"
+    folder = HERE / "assets"
     script = "".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    colours = (HERE / "report.css").read_text(encoding="utf-8").partition("* {")[0]  # one set of colours for all pages
+    colours = (HERE.parent / "report.css").read_text(encoding="utf-8").partition("* {")[0]  # one set of colours for all pages
     mark = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     beside = "" if single else " file: 'self'"
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{mark}'{beside}; media-src blob:{beside}"
