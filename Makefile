@@ -60,7 +60,7 @@ test-conformance: ffmpeg $(STAMP) $(CONFORMANCE_STAMP)
 ffmpeg:
 	@command -v ffmpeg >/dev/null || { echo "error: ffmpeg is not on PATH, and lerobot decodes video with its libraries; say apt-get install ffmpeg"; exit 2; }
 
-# The official programs want other versions than ours, and lerobot another torch than it works with: the order and --no-deps settle that.
+# The official programs want other versions than ours, and their metadata contradict each other: the order and --no-deps settle that.
 $(CONFORMANCE_STAMP): $(CONFORMANCE_PINS)
 	test -x $(CONFORMANCE)/bin/python || $(PYTHON) -m venv $(CONFORMANCE)
 	@echo "Installing the official programs into $(CONFORMANCE); the first time takes a few minutes."

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data import from_lerobot
 from data.editing.assemble import assemble
 from data.editing.origin import Origin
 from data.editing.plan import Plan, edit, whole
@@ -56,7 +57,7 @@ def repair(path: str | os.PathLike[str], dry_run: bool = False, fps: float = 0.0
     if not np.isfinite(fps) or fps < 0:
         raise DatasetError(f"fps is {fps}; it must be positive, or 0 to leave it")
     root = find(path)
-    if not root.is_dir() or not (root / "meta").is_dir():
+    if not from_lerobot.recognises(root):
         raise DatasetError(f"{root} is no LeRobotDataset; repair mends nothing else")
     saved = examine(root, fps)
     origin = Origin(root, saved.index, saved.renumbered, saved.video_fps)

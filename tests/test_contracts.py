@@ -1,7 +1,7 @@
 """What every policy, critic, steering rule, dataset and environment has to satisfy: one set of tests over every YAML in configs/.
 (Robots: tests/real.)
 
-A new thing is tested the moment its YAML exists. `make test-conformance` runs this file alone.
+A new thing is tested the moment its YAML exists. `make test-contracts` runs this file alone.
 """
 
 import inspect

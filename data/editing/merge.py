@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data.editing.assemble import require_free, write
-from data.editing.opening import opened
+from data.editing.opening import opened, require_apart
 from data.editing.origin import Origin
 from data.editing.plan import Plan, whole
 from data.errors import DatasetError
@@ -34,6 +34,8 @@ def merge(paths: Sequence[str | os.PathLike[str]], into: Path, link: bool = True
         twice = [str(path) for i, path in enumerate(paths) if places[i] in places[:i]]
         if twice:
             raise DatasetError(f"{', '.join(twice)} is named twice: its episodes would be counted twice")
+        for origin in origins:
+            require_apart(origin, into)
         for origin in origins[1:]:
             if found := differences(origins[0], origin):
                 raise DatasetError(

@@ -29,6 +29,7 @@ class MetaWriter:
     def __init__(self, plan: Plan, folder: Path, tasks: Sequence[str]) -> None:
         self._plan, self._folder, self._tasks = plan, folder, list(tasks)
         self._schema = _schema(plan)
+        self._types = {field.name: field.type for field in self._schema}
         self._place = (0, 0)
         self._rows: list[dict[str, Any]] = []
         self._writer: pq.ParquetWriter | None = None
@@ -46,13 +47,13 @@ class MetaWriter:
         for name, statistics in stats.items():
             for statistic, value in statistics.items():
                 column = f"stats/{name}/{statistic}"
-                if column not in self._schema.names:
+                if column not in self._types:
                     continue
                 if not np.isfinite(value).all():
                     raise DatasetError(
                         f"{name} of episode {self._number} of the result is not finite in some frame; correct it, or delete the episode"
                     )
-                row[column] = _fitted(value, self._schema.field(column).type)
+                row[column] = _fitted(value, self._types[column])
         self._rows.append({**carried, **row, **places})
         self._total = aggregate(self._total, dict(stats))
         self._first += length

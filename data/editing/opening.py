@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from data import from_lerobot
 from data.editing.assemble import require_free, write
 from data.editing.origin import Origin
 from data.editing.plan import Plan
@@ -40,7 +41,7 @@ def opened(path: str | os.PathLike[str], into: Path | None, given: Given | None 
     """The dataset at a path or of a name. Another format than LeRobot's is converted first, beside `into`, losslessly (cameras as PNG),
     and the conversion is removed afterwards. Raises DatasetError."""
     place = find(path)
-    if (place / layout.INFO).exists() or (place / "meta").is_dir():
+    if from_lerobot.recognises(place):
         yield Origin(place)
         return
     dataset = Dataset.open(place, given=given)
@@ -58,6 +59,12 @@ def opened(path: str | os.PathLike[str], into: Path | None, given: Given | None 
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def require_apart(origin: Origin, into: Path) -> None:
+    """Raises DatasetError if the result would lie within what it is made of."""
+    if into.resolve().is_relative_to(origin.root.resolve()):
+        raise DatasetError(f"{into} lies within {origin.root}, which is read; choose another folder")
+
+
 def applied(path: str | os.PathLike[str], make: Callable[[Origin], Plan], place: Place, given: Given | None = None) -> Plan:
     """Write what `make` plans for the dataset at `path`, and return the plan.
 
@@ -71,6 +78,8 @@ def applied(path: str | os.PathLike[str], make: Callable[[Origin], Plan], place:
                 f"{origin.root} is LeRobotDataset {origin.info['codebase_version']}, which is not edited in place: give a new folder "
                 f"for the result (dataset=...), which will be {layout.VERSION}"
             )
+        if place.into is not None:
+            require_apart(origin, place.into)
         plan = dataclasses.replace(make(origin), link=place.link)
         write(plan, place.into or origin.root, place.backup and place.into is None)
         return plan

@@ -46,7 +46,6 @@ class Origin:
         self._open: tuple[Path, pq.ParquetFile] | None = None
         self._ends = np.zeros(0, np.int64)
         self._groups: dict[tuple[str, ...] | None, tuple[int, pa.Table]] = {}
-        self._schema: tuple[Path, pa.Schema] | None = None
         self._meta: tuple[Path, pa.Table] | None = None
         self._row: tuple[int, dict[str, Any]] | None = None
 
@@ -90,21 +89,23 @@ class Origin:
         return found
 
     def schema(self, path: Path) -> pa.Schema:
-        """The columns of a data file. The last one is remembered."""
-        if self._schema is None or self._schema[0] != path:
-            with open_parquet(path) as file:
-                self._schema = (path, file.schema_arrow)
-        return self._schema[1]
+        """The columns of a data file."""
+        return self._file(path).schema_arrow
+
+    def _file(self, path: Path) -> pq.ParquetFile:
+        """The last one is kept open: everything of an episode is asked for at once."""
+        if self._open is None or self._open[0] != path:
+            self._open, self._groups = (path, open_parquet(path)), {}
+            about = self._open[1].metadata
+            self._ends = np.cumsum([about.row_group(i).num_rows for i in range(about.num_row_groups)])
+        return self._open[1]
 
     def rows(self, episode: int, start: int, stop: int, names: tuple[str, ...] | None = None) -> Iterator[pa.Table]:
         """Frames [start, stop) of an episode as they are stored, a table per row group; `names` leaves out the other columns."""
         path = self.index.data[episode]
         first = int(self.index.row[episode])
         first, stop = first + start, first + stop
-        if self._open is None or self._open[0] != path:
-            self._open, self._groups = (path, open_parquet(path)), {}
-            about = self._open[1].metadata
-            self._ends = np.cumsum([about.row_group(i).num_rows for i in range(about.num_row_groups)])
+        self._file(path)
         begin, end = np.searchsorted(self._ends, [first, stop - 1], side="right").tolist()
         for number in range(begin, end + 1):
             table = self._row_group(path, number, names)
@@ -115,9 +116,8 @@ class Origin:
         """The last one is remembered: other programs keep many episodes in one, and episodes are asked for in order."""
         known = self._groups.get(names)
         if known is None or known[0] != number:
-            assert self._open is not None
             try:
-                table = self._open[1].read_row_group(number, columns=None if names is None else list(names), use_threads=False)
+                table = self._file(path).read_row_group(number, columns=None if names is None else list(names), use_threads=False)
             except (pa.ArrowException, OSError) as error:
                 raise DatasetError(f"{path} cannot be read ({error}); {MEND}") from error
             known = self._groups[names] = (number, table)
@@ -137,15 +137,23 @@ class Origin:
 
     def meta_schema(self) -> pa.Schema:
         """The columns of meta/episodes: the union over its files; empty for v2.1."""
-        schemas = []
-        for path in self._described():
-            with open_parquet(path) as file:
-                schemas.append(file.schema_arrow.remove_metadata())
+        return self._survey[0]
+
+    @functools.cached_property
+    def _survey(self) -> tuple[pa.Schema, dict[int, tuple[Path, int]]]:
+        """The columns of meta/episodes, and where in it the row of each episode is, by its number there."""
+        places: dict[int, tuple[Path, int]] = {}
         seen: dict[str, pa.Field] = {}
-        for field in (field for schema in schemas for field in schema):
-            if field.name not in seen or pa.types.is_null(seen[field.name].type):
-                seen[field.name] = field
-        return pa.schema(seen.values())
+        for path in self.index.meta_files:
+            if not path.is_relative_to(self.root / layout.EPISODES):
+                continue
+            with open_parquet(path) as file:
+                for field in file.schema_arrow.remove_metadata():
+                    if field.name not in seen or pa.types.is_null(seen[field.name].type):
+                        seen[field.name] = field
+                numbers = file.read(["episode_index"], use_threads=False)["episode_index"].to_pylist()
+            places.update({number: (path, row) for row, number in enumerate(numbers)})
+        return pa.schema(seen.values()), places
 
     @staticmethod
     def is_carried(column: str) -> bool:
@@ -167,28 +175,15 @@ class Origin:
                 by_feature.setdefault(feature, {})[statistic] = value
         return {name: found for name, raw in by_feature.items() if (found := _usable(raw))}
 
-    def _described(self) -> list[Path]:
-        folder = self.root / layout.EPISODES
-        return [path for path in self.index.meta_files if path.is_relative_to(folder)]
-
-    @functools.cached_property
-    def _places(self) -> dict[int, tuple[Path, int]]:
-        """Where the row of each episode is in meta/episodes, by its number there."""
-        places = {}
-        for path in self._described():
-            with open_parquet(path) as file:
-                numbers = file.read(["episode_index"], use_threads=False)["episode_index"].to_pylist()
-            places.update({number: (path, row) for row, number in enumerate(numbers)})
-        return places
-
     def _meta_row(self, episode: int) -> dict[str, Any]:
         """{} where there is none: in v2.1, and where a damaged file is gone."""
         number = int(self.index.number[episode])
-        if not self.is_native or number not in self._places:
+        places = self._survey[1] if self.is_native else {}
+        if number not in places:
             return {}
         if self._row is not None and self._row[0] == number:
             return self._row[1]
-        path, row = self._places[number]
+        path, row = places[number]
         if self._meta is None or self._meta[0] != path:
             with open_parquet(path) as file:
                 self._meta = (path, file.read(use_threads=False))

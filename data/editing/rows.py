@@ -86,7 +86,7 @@ def _groups(plan: Plan) -> Iterator[list[Piece]]:
         index = plan.origin(piece).index
         path = index.data[piece.episode]
         bytes_ = path.stat().st_size * len(piece) / index.file_rows[path] if plan.compact else 0.0
-        same: object = plan.origin(piece).schema(path).remove_metadata() if plan.compact else (piece.origin, path)
+        same: object = {f.name: f.type for f in plan.origin(piece).schema(path)} if plan.compact else (piece.origin, path)
         if group and (same != before or size + bytes_ > limit):
             yield group
             group, size = [], 0.0

@@ -5,15 +5,17 @@ Data files are the truth: an episode is what they hold of it. meta/episodes, tas
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from data.editing.salvage_info import Saved, mended_info, read_texts
+from data.checks import runs
+from data.editing.found import Found, Saved
+from data.editing.salvage_info import mended_info
+from data.editing.salvage_tasks import find_tasks
 from data.editing.salvage_videos import find_videos
 from data.errors import DatasetError
 from data.lerobot import layout
@@ -22,25 +24,6 @@ from data.lerobot.index import Index, Video, open_parquet
 AUTOMATIC = tuple(layout.DEFAULT_FEATURES)
 TOLERANCE = 1e-4  # [s]; lerobot refuses a frame whose timestamp is further off
 RATE = 0.01  # timestamps whose steps differ by more than 1 % from 1 / fps speak of another rate
-
-
-@dataclass
-class Found:
-    """One episode in the data files.
-
-    number    what it is called there; path, row, length   where its rows are
-    columns   the automatic columns of its rows, each (T,)
-    meta      its row in meta/episodes, {} if there is none
-    videos    camera -> (file, where in it the episode starts [s])
-    """
-
-    number: int
-    path: Path
-    row: int
-    length: int
-    columns: dict[str, np.ndarray]
-    meta: dict[str, Any] = field(default_factory=dict)
-    videos: dict[str, tuple[Path, float]] = field(default_factory=dict)
 
 
 def examine(root: Path, fps: float = 0.0) -> Saved:
@@ -56,7 +39,7 @@ def examine(root: Path, fps: float = 0.0) -> Saved:
     video_fps = find_videos(root, info, said_fps, episodes, notes)
     if not episodes:
         raise DatasetError(f"{root} has no complete episode: {'; '.join(notes) or 'it is empty'}")
-    tasks, of = _tasks(root, episodes, notes)
+    tasks, of = find_tasks(root, episodes, notes)
     renumbered = _renumbered(info, episodes, bool(fps), notes)
     _compare_counts(info, episodes, tasks, notes)
     _compare_rows(root, episodes, notes)
@@ -113,7 +96,8 @@ def _meta_rows(root: Path, notes: list[str]) -> tuple[dict[int, dict[str, Any]],
 
 
 def _in_data(root: Path, info: dict[str, Any], rows: dict[int, dict[str, Any]], notes: list[str]) -> list[Found]:
-    """The episodes whose rows are complete, in order."""
+    """The episodes whose rows are complete, in order. Features that are in no data file are taken out of `info`."""
+    _compare_columns(root, info, notes)
     wanted = {name for name, feature in info["features"].items() if feature["dtype"] != "video"}
     found: dict[int, Found] = {}
     for path in sorted((root / "data").glob("*/*.parquet")):
@@ -138,7 +122,7 @@ def _in_data(root: Path, info: dict[str, Any], rows: dict[int, dict[str, Any]], 
                 notes.append(f"episode {episode.number} is both in {other.path.name} and {path.name}: one of them is left out")
     gone = sorted(set(rows) - set(found))
     if gone:
-        notes.append(f"episode {_list(gone)} of meta/episodes: no complete rows in the data files; left out")
+        notes.append(f"episode {runs(gone)} of meta/episodes: no complete rows in the data files; left out")
     episodes = [found[number] for number in sorted(found)]
     for episode in [e for e in episodes if e.meta and e.meta.get("length") != e.length]:
         notes.append(f"episode {episode.number} has {episode.length} rows, meta/episodes said {episode.meta.get('length')}")
@@ -146,6 +130,22 @@ def _in_data(root: Path, info: dict[str, Any], rows: dict[int, dict[str, Any]], 
             notes.append(f"episode {episode.number} does not begin with its first frame, or has holes: left out")
             episodes.remove(episode)
     return episodes
+
+
+def _compare_columns(root: Path, info: dict[str, Any], notes: list[str]) -> None:
+    """Columns that info.json promises and no file has, or that files have and it does not know: other programs stop at both."""
+    there: set[str] = set()
+    for path in (root / "data").glob("*/*.parquet"):
+        with contextlib.suppress(DatasetError), open_parquet(path) as file:
+            there |= set(file.schema_arrow.names)
+    stored = {name for name, feature in info["features"].items() if feature["dtype"] != "video"}
+    if not there:
+        return
+    for name in sorted(stored - there - set(AUTOMATIC)):
+        notes.append(f"no data file has the column {name!r}, which info.json promises: taken out of info.json")
+        del info["features"][name]
+    if unknown := sorted(there - stored):
+        notes.append(f"info.json does not describe the columns {', '.join(unknown)} of the data files: they are left out")
 
 
 def _flat(column: pa.ChunkedArray) -> np.ndarray:
@@ -185,35 +185,6 @@ def _path_of(row: dict[str, Any], root: Path) -> Path | None:
 
 def _is_meant(episode: Found, root: Path) -> bool:
     return _path_of(episode.meta, root) == episode.path
-
-
-def _tasks(root: Path, episodes: list[Found], notes: list[str]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Task texts by task_index, and those of each episode. The frames say which; meta/episodes helps where tasks.parquet is silent."""
-    texts = read_texts(root, notes)
-    told = dict(texts)
-    for episode in episodes:
-        numbers = np.unique(episode.columns.get("task_index", np.zeros(1, np.int64))).tolist()
-        names = episode.meta.get("tasks") or []
-        if len(numbers) == len(names) == 1:
-            told.setdefault(int(numbers[0]), names[0])
-    for episode in episodes:  # of several tasks, what is known of the others tells the one that is left
-        numbers = np.unique(episode.columns.get("task_index", np.zeros(1, np.int64))).tolist()
-        open_ = [n for n in numbers if n not in told]
-        left = [name for name in episode.meta.get("tasks") or [] if name not in told.values()]
-        if len(open_) == len(left) == 1:
-            told[int(open_[0])] = left[0]
-    of, unknown = [], set()
-    for episode in episodes:
-        numbers = [int(n) for n in dict.fromkeys(episode.columns.get("task_index", np.zeros(1, np.int64)).tolist())]
-        unknown |= {n for n in numbers if n not in told}
-        of.append(tuple(dict.fromkeys(told.get(n, f"task {n}") for n in numbers)))
-    if unknown:
-        notes.append(f"nothing says what task {_list(sorted(unknown))} is: it is called so; `waldo data relabel` gives it a text")
-    if rebuilt := {n: text for n, text in told.items() if n not in texts}:
-        notes.append(f"tasks.parquet did not say {json.dumps(list(rebuilt.values()), ensure_ascii=False)}: taken from meta/episodes")
-    if min({*told, *unknown}) < 0:
-        raise DatasetError(f"{root} has frames with a negative task_index; nothing says what they show")
-    return tuple(told.get(n, f"task {n}") for n in range(max({*told, *unknown}) + 1)), tuple(of)
 
 
 def _renumbered(info: dict[str, Any], episodes: list[Found], forced: bool, notes: list[str]) -> set[int]:
@@ -270,8 +241,4 @@ def _compare_rows(root: Path, episodes: list[Found], notes: list[str]) -> None:
             wrong.setdefault("row", []).append(episode.number)
         first += episode.length
     for name, numbers in wrong.items():
-        notes.append(f"meta/episodes lacks the {name} of episode {_list(numbers)}, or says another one: written anew")
-
-
-def _list(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers[:8])) + (f" and {len(numbers) - 8} more" if len(numbers) > 8 else "")
+        notes.append(f"meta/episodes lacks the {name} of episode {runs(numbers)}, or says another one: written anew")

@@ -1,38 +1,19 @@
-"""What info.json, stats.json and tasks.parquet of a damaged dataset still say, and what has to be said instead."""
+"""What info.json and stats.json of a damaged dataset still say, and what has to be said instead."""
 
 from __future__ import annotations
 
 import copy
 import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from data.errors import DatasetError
 from data.lerobot import layout
-from data.lerobot.index import Index, open_parquet
 
 PICTURE = ("height", "width", "channels")
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What a repair can build on.
-
-    index        the complete episodes; its info is info.json as it should be, its totals aside
-    renumbered   positions of episodes whose automatic columns have to be written anew
-    video_fps    [Hz] of the videos as they are; that of the recording where they agree with it
-    notes        what is wrong and what is done about it, in words; empty where nothing is
-    """
-
-    index: Index
-    renumbered: frozenset[int]
-    video_fps: float
-    notes: tuple[str, ...]
 
 
 def mended_info(root: Path, fps: float, notes: list[str]) -> tuple[dict[str, Any], float]:
@@ -114,18 +95,3 @@ def is_finite(value: Any) -> bool:
         return bool(np.isfinite(np.asarray(value, np.float64)).all())
     except (TypeError, ValueError):
         return False
-
-
-def read_texts(root: Path, notes: list[str]) -> dict[int, str]:
-    """task_index -> text, as far as tasks.parquet says it."""
-    path = root / layout.TASKS
-    try:
-        with open_parquet(path) as file:
-            table = file.read(use_threads=False)
-        texts = [f.name for f in table.schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
-        found = dict(zip(table["task_index"].to_pylist(), table[texts[0]].to_pylist(), strict=True))
-    except (DatasetError, pa.ArrowException, OSError, KeyError, IndexError):
-        what = "cannot be read" if path.exists() else "is missing"
-        notes.append(f"meta/tasks.parquet {what}: rebuilt from the tasks in meta/episodes")
-        return {}
-    return {int(number): str(text) for number, text in found.items() if number is not None and text is not None}

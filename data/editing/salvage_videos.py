@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 
+from data.checks import runs
+from data.editing.found import Found
 from data.errors import DatasetError
 from data.lerobot import layout
 from data.lerobot.index import check_mp4
 from data.lerobot.video import FAILURES
-
-if TYPE_CHECKING:
-    from data.editing.salvage import Found
 
 RATE = 0.01  # containers write 30000/1001 for 30; a rate that is off by 1 % is another one
 
@@ -53,11 +52,15 @@ def find_videos(root: Path, info: dict[str, Any], said_fps: float, episodes: lis
         _mend_said(key, info, [films[e.videos[key][0]] for e in episodes if key in e.videos], notes)
         _elsewhere(root, key, fps, info["features"][key], films, episodes, notes)
         _in_order(root, key, fps, films, episodes, notes)
-    for episode in list(episodes):
-        missing = [key for key in keys if key not in episode.videos]
+    for key in keys:
+        missing = [episode for episode in episodes if key not in episode.videos]
         if missing:
-            notes.append(f"episode {episode.number} has no complete video of {', '.join(missing)}: left out")
-            episodes.remove(episode)
+            numbers = runs([episode.number for episode in missing])
+            notes.append(
+                f"no complete video of {key} in {len(missing)} episodes ({numbers}): left out; they stay, without this camera, "
+                f"if `waldo data relabel {root} drop=[{key}]` is done first"
+            )
+        episodes[:] = [episode for episode in episodes if key in episode.videos]
     return fps
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data.editing.assemble import assemble, require_free
-from data.editing.opening import opened
+from data.editing.opening import opened, require_apart
 from data.editing.origin import Origin
 from data.editing.plan import Plan, edit, whole
 from data.editing.swap import replacing_folder
@@ -48,6 +48,7 @@ def split(path: str | os.PathLike[str], rule: Rule, into: Path, link: bool = Tru
     """
     require_free(into)
     with opened(path, into, given) as origin:
+        require_apart(origin, into)
         parts = deal(origin, rule)
         plans = {}
         for name, numbers in parts.items():

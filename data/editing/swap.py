@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.durable import fsync_folder, lock_folder, make_folder
+from data.durable import fsync_folder, lock_folder, make_folder, unlock_folder
 from data.errors import DatasetError
 
 MARKER = ".waldo-edit"  # in the new folder from its first instant until the old one is put away
@@ -50,48 +50,60 @@ def replacing_folder(root: Path, backup: bool = False) -> Iterator[Path]:
     root = root.absolute()
     if root.is_symlink():
         root = root.resolve()  # the folder is what is replaced, not the link to it
-    make_folder(root.parent)
     with contextlib.ExitStack() as stack:
-        building = _own(root, stack)
+        building = building_of(root)
         try:
+            _own(root, stack)
             if root.exists():
-                stack.callback(os.close, lock_folder(root))
+                stack.callback(unlock_folder, lock_folder(root))
                 if backup and backup_of(root).exists():
                     raise DatasetError(f"{backup_of(root)} is there already; move it away, or leave out backup=true")
             (building / MARKER).write_text(json.dumps({"backup": backup}), encoding="utf-8")
             yield building
             fsync_tree(building)
             _exchange(building, root)
+        except _Taken:
+            raise
         except BaseException as error:
-            shutil.rmtree(building, ignore_errors=True)
+            if (building / MARKER).exists() or not (root / MARKER).exists():  # else the old folder lies there: it was exchanged already
+                shutil.rmtree(building, ignore_errors=True)
             if isinstance(error, OSError):
                 raise DatasetError(f"{root} could not be written ({error.strerror or error}); what was there is as it was") from error
             raise
-        _put_away(root)
+        try:
+            _put_away(root)
+        except OSError as error:
+            raise DatasetError(
+                f"{root} is edited, but the old one at {building} could not be put away ({error.strerror or error})"
+            ) from error
 
 
-def _own(root: Path, stack: contextlib.ExitStack) -> Path:
-    """The empty folder beside `root`, ours alone; finishes what an edit that was killed after the exchange left to do."""
+class _Taken(DatasetError):
+    """The folder that is being built belongs to another process."""
+
+
+def _own(root: Path, stack: contextlib.ExitStack) -> None:
+    """Empty the folder beside `root`, for us alone; finish what an edit that was killed after the exchange left to do."""
+    make_folder(root.parent)
     building = building_of(root)
     while True:
         building.mkdir(exist_ok=True)
         try:
             lock = lock_folder(building)
         except DatasetError:
-            raise DatasetError(f"{root} is being edited by another process; wait for it") from None
+            raise _Taken(f"{root} is being edited by another process; wait for it") from None
         if not building.exists() or os.fstat(lock).st_ino != building.stat().st_ino:
-            os.close(lock)  # the edit that we waited for has taken this folder away
+            unlock_folder(lock)  # the edit that we waited for has taken this folder away
             continue
         if _replaced_of(root).exists() and not root.exists():
             _replaced_of(root).rename(root)
         if not (root / MARKER).exists():
             break
         _put_away(root)
-        os.close(lock)
-    stack.callback(os.close, lock)
+        unlock_folder(lock)
+    stack.callback(unlock_folder, lock)
     for left in building.iterdir():
         shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
-    return building
 
 
 def _exchange(building: Path, root: Path) -> None:
@@ -100,7 +112,11 @@ def _exchange(building: Path, root: Path) -> None:
         building.rename(root)
     elif not _exchanged(building, root):
         root.rename(_replaced_of(root))
-        building.rename(root)
+        try:
+            building.rename(root)
+        except BaseException:
+            _replaced_of(root).rename(root)
+            raise
     fsync_folder(root.parent)
 
 

@@ -1,11 +1,13 @@
-"""The columns of the episode that is being recorded: values are checked as they come and gathered in blocks.
+"""The columns of the episode that is being recorded: values are checked as they come and kept as bytes.
 
-`add_frame` runs between two ticks of a control loop, when the processor's caches are cold and every line of Python counts. So
-columns of one dtype share a block, and whether their values are finite is asked once.
+`add_frame` runs between two ticks of a control loop, when the encoder has filled the processor's caches with its own things: what
+is a microsecond in a benchmark's loop takes thirty there. So a frame touches few of numpy's functions, and those are small.
 """
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,13 +16,17 @@ import numpy as np
 from data.errors import DatasetError, did_you_mean
 from data.lerobot.layout import TEXT
 
-BLOCK = 1024  # frames; growing by blocks never moves what is there, so no frame takes longer than another
+# Types of single numbers by the kind of the column that takes them.
+SINGLE: dict[str, tuple[type, ...]] = {"f": (float, np.float32, np.float64), "b": (bool, np.bool_), "i": (int,), "u": (int,)}
+
+FEW = 256  # elements that are summed up sooner than numpy's own test has begun
 
 
 class Column:
     """One feature.
 
     entry   as in info.json
+    rows    the frames so far: the bytes of each, or its text
     """
 
     def __init__(self, name: str, entry: Mapping[str, Any]) -> None:
@@ -28,20 +34,36 @@ class Column:
         self.shape: tuple[int, ...] = tuple(entry["shape"])
         self.is_text = entry["dtype"] == TEXT
         self.dtype = np.dtype(object if self.is_text else entry["dtype"])
-        self.span = slice(0, 0)  # its elements in a row of its block
-        self.scalars = self._scalars() if self.shape == (1,) else frozenset()
+        self.rows: list[Any] = []
+        self._is_float = self.dtype.kind == "f"
+        single = SINGLE.get(self.dtype.kind, ()) if self.shape == (1,) else ()
+        self._single = frozenset(single)  # types of values that the packer takes and checks
+        # "=" checks the range of floats; without it integers have the sizes that numpy's letters mean.
+        self._pack = struct.Struct(("=" if self._is_float else "") + self.dtype.char).pack if single else None
 
-    def _scalars(self) -> frozenset[type]:
-        """Types of single values that need no further look; `int` is checked by numpy."""
-        match self.dtype.kind:
-            case "f":
-                return frozenset((float, int, np.float32, np.float64)) if self.dtype == np.float64 else frozenset((self.dtype.type,))
-            case "b":
-                return frozenset((bool, np.bool_))
-            case "O":
-                return frozenset()
-            case _:
-                return frozenset((int, self.dtype.type))
+    def row(self, value: Any) -> Any:
+        """What is kept of a frame's value. Raises DatasetError; a scalar may come as (), (1,) or a Python number."""
+        if type(value) is np.ndarray and value.dtype == self.dtype and value.shape == self.shape:
+            # A sum is not finite if one of its terms is not. It may also overflow: then the closer look finds nothing.
+            if self._is_float and (value.size > FEW or not math.isfinite(sum(value.ravel().tolist()))):
+                self.checked(value[None])
+            return value.tobytes()
+        if self._pack is not None and type(value) in self._single:
+            try:
+                if not self._is_float or math.isfinite(value):
+                    return self._pack(value)
+            except (struct.error, OverflowError):
+                pass  # out of range: said below
+        if self.is_text:
+            return self.checked([value])[0, 0]
+        return self.checked(np.asarray(value)[None]).tobytes()
+
+    def take(self, count: int) -> np.ndarray:
+        """The first `count` rows, (count, D...), read-only; none is held afterwards."""
+        rows, self.rows = self.rows[:count], []
+        if self.is_text:
+            return np.array(rows, object)[:, None]
+        return np.frombuffer(b"".join(rows), self.dtype).reshape(count, *self.shape)
 
     def checked(self, values: Any) -> np.ndarray:
         """(T, D...) in this column's dtype and shape, a copy; scalars may come as (T,) or (T, 1). Raises DatasetError."""
@@ -76,38 +98,11 @@ class Column:
         return texts.reshape(len(texts), 1)
 
 
-class _Block:
-    """The columns of one dtype, side by side."""
-
-    def __init__(self, dtype: np.dtype) -> None:
-        self.columns: list[Column] = []
-        self.width = 0
-        self.parts: list[np.ndarray] = []
-        self.dtype = dtype
-
-    def add(self, column: Column) -> None:
-        size = int(np.prod(column.shape))
-        column.span = slice(self.width, self.width + size)
-        self.columns.append(column)
-        self.width += size
-
-    def row(self, at: int) -> np.ndarray:
-        part, within = divmod(at, BLOCK)
-        if part == len(self.parts):
-            self.parts.append(np.zeros((BLOCK, self.width), self.dtype))
-        row: np.ndarray = self.parts[part][within]
-        return row
-
-
 class Columns:
     """All columns of a recording: `check` an episode's arrays, or `put` frame by frame and `take` them."""
 
     def __init__(self, entries: Mapping[str, Mapping[str, Any]]) -> None:
         self.by_name = {name: Column(name, entry) for name, entry in entries.items()}
-        blocks: dict[np.dtype, _Block] = {}
-        for column in self.by_name.values():
-            blocks.setdefault(column.dtype, _Block(column.dtype)).add(column)
-        self._blocks = list(blocks.values())
 
     def check(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Whole columns, (T, D...) each, in the dtype of their features. Raises DatasetError."""
@@ -115,36 +110,20 @@ class Columns:
         return {name: column.checked(given[name]) for name, column in self.by_name.items()}
 
     def put(self, at: int, frame: Mapping[str, Any]) -> None:
-        """The values of frame `at`. Raises DatasetError, and then the next frame is simply written over it."""
-        if frame.keys() != self.by_name.keys():
+        """The values of frame `at`. Raises DatasetError; the next frame then takes its place."""
+        if len(frame) != len(self.by_name):
             named(frame, self.by_name, "feature")
-        for block in self._blocks:
-            row = block.row(at)
-            for column in block.columns:
-                value = frame[column.name]
-                if type(value) is np.ndarray and value.dtype is column.dtype and value.shape == column.shape:
-                    row[column.span] = value if value.ndim == 1 else value.reshape(-1)
-                elif type(value) in column.scalars:
-                    try:
-                        row[column.span] = value
-                    except OverflowError:  # an int that is too large
-                        column.checked(np.asarray(value)[None])
-                        raise
-                else:
-                    row[column.span] = column.checked([value] if column.is_text else np.asarray(value)[None]).reshape(-1)
-            if block.dtype.kind == "f" and b"\0" in np.isfinite(row).tobytes():
-                for column in block.columns:
-                    column.checked(row[column.span].reshape(1, *column.shape))
+        for name, column in self.by_name.items():
+            if name not in frame:
+                named(frame, self.by_name, "feature")
+            row = column.row(frame[name])
+            if len(column.rows) != at:
+                del column.rows[at:]  # of a frame that was refused half-way, or discarded
+            column.rows.append(row)
 
     def take(self, count: int) -> dict[str, np.ndarray]:
         """The first `count` frames, (count, D...) each; nothing is held afterwards."""
-        taken = {}
-        for block in self._blocks:
-            for column in block.columns:
-                values = np.concatenate([part[:, column.span] for part in block.parts])[:count]
-                taken[column.name] = values.reshape(count, *column.shape)
-            block.parts = []
-        return {name: taken[name] for name in self.by_name}
+        return {name: column.take(count) for name, column in self.by_name.items()}
 
 
 def is_text(value: object) -> bool:

@@ -21,10 +21,6 @@ LONGEST_S = 240
 G1_FIRST = 27
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "conformance: asks official programs in an environment of their own; `make test-conformance`")
-
-
 @dataclass(frozen=True)
 class Official:
     """Programs of the other environment. `home` keeps their caches and settings away from the user's."""

@@ -136,6 +136,19 @@ def test_an_edit_that_fails_leaves_everything_as_it_was(tmp_path, monkeypatch):
     assert not litter(root)
 
 
+@pytest.mark.parametrize("backup", [False, True])
+def test_ctrl_c_right_after_the_exchange_keeps_both(tmp_path, monkeypatch, backup):
+    root = record(tmp_path / "d", (6, 4, 5), cameras=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(swap, "fsync_folder", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt) if folder == tmp_path else None)
+        with pytest.raises(KeyboardInterrupt):
+            delete(root, [0], Place(backup=backup))
+    assert len(Dataset.open(root)) == 2
+    assert len(Dataset.open(swap.building_of(root))) == 3
+    relabel(root, Labels(robot_type="arm"))
+    assert litter(root) == (["d.bak"] if backup else [])
+
+
 def test_two_edits_of_one_dataset_at_once(tmp_path):
     root = record(tmp_path / "d", (6, 4, 5), cameras=False)
     with replacing_folder(root) as folder, pytest.raises(DatasetError, match="being edited by another process"):

@@ -17,7 +17,6 @@ from data import signals
 from data.errors import DatasetError
 from data.lerobot import camera as camera_module
 from data.lerobot import layout, stored_stats, tables, writer
-from data.lerobot.columns import BLOCK
 from data.lerobot.stills import StillWriter
 from data.lerobot.video import VideoWriter
 from data.lerobot.writer import Writer
@@ -270,6 +269,16 @@ def test_scalars_may_come_as_they_are(tmp_path):
     assert table["wide"].tolist() == [1, 0.5, 2.5]
 
 
+@pytest.mark.parametrize("dtype", layout.DTYPES)
+def test_a_python_number_is_stored_in_any_dtype(tmp_path, dtype):
+    given = [True, False] if dtype == "bool" else [0.1, -2.5] if "float" in dtype else [np.iinfo(dtype).min, np.iinfo(dtype).max]
+    with Recorder(tmp_path / "d", 10, [Feature("x", (1,), dtype)]) as recorder:
+        for value in given:
+            recorder.add_frame({"x": value if dtype == "bool" or "float" in dtype else int(value)})
+        recorder.save_episode("count")
+    assert Dataset.open(tmp_path / "d").table(["x"])["x"].tolist() == np.array(given, dtype).tolist()
+
+
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
@@ -298,11 +307,11 @@ def test_a_value_that_does_not_fit_is_refused_and_the_episode_goes_on(tmp_path, 
 
 
 def test_a_long_episode_frame_by_frame(tmp_path):
-    """Longer than a block of rows, with a longer one discarded before it."""
-    count = 2 * BLOCK + 5
+    """With a longer one discarded before it."""
+    count = 2005
     values = np.random.default_rng(0).normal(size=(count, 2)).astype(np.float32)
     with Recorder(tmp_path / "d", 10, [STATE]) as recorder:
-        for _ in range(3 * BLOCK):
+        for _ in range(3000):
             recorder.add_frame({STATE.name: np.zeros(2, np.float32)})
         recorder.discard_episode()
         for value in values:

@@ -21,7 +21,7 @@ from data.record import Recorder
 from data.repair import repair
 from data.store import Dataset
 from tests.data.conftest import CAMERAS, FEATURES, TOP, make_arrays, make_images, record
-from tests.data.test_edit import assert_sound
+from tests.data.soundness import assert_sound
 
 LENGTHS = (7, 12, 5)
 
@@ -167,6 +167,17 @@ def no_index(root: Path) -> None:
         change_columns(data(root, i), index=None)
 
 
+def promised_column(root: Path) -> None:
+    features = json.loads((root / layout.INFO).read_text())["features"]
+    change_info(root, features=features | {"observation.extra": {"dtype": "float32", "shape": [2], "names": None}})
+
+
+def unknown_column(root: Path) -> None:
+    for i in range(3):
+        table = pq.read_table(data(root, i))
+        pq.write_table(table.append_column("extra", pa.array(range(len(table)))), data(root, i))
+
+
 def leftovers(root: Path) -> None:
     (root / "data/chunk-000/.file-003.parquet.tmp").write_bytes(b"PAR1")
     data(root, 3).write_bytes(b"PAR1 torn")
@@ -174,7 +185,7 @@ def leftovers(root: Path) -> None:
 
 
 WHOLE = [ahead, behind, no_totals, no_tasks, torn_stats, no_stats_columns, nan_stats, null_names, wrong_shape, no_meta, torn_meta]
-WHOLE += [lost_placement, misplaced_video, index_off, times_off, no_index, leftovers]
+WHOLE += [lost_placement, misplaced_video, index_off, times_off, no_index, promised_column, unknown_column, leftovers]
 
 
 @pytest.mark.parametrize("damage", WHOLE)
@@ -214,7 +225,7 @@ def no_column(root: Path) -> None:
     [
         (torn_data, "no readable end"),
         (torn_video, "not a complete video"),
-        (no_video, "episode 1 has no complete video"),
+        (no_video, "in 1 episodes (1): left out"),
         (no_column, "no column action"),
     ],
 )
