@@ -170,11 +170,13 @@ def _fresh(plan: Plan, piece: Piece, number: int, first: int, position: Mapping[
     if anew or not origin.has(piece.episode, "timestamp"):
         fresh["timestamp"] = np.arange(count) / plan.fps
     if piece.stop < int(origin.index.lengths[piece.episode]):
-        # An episode whose end was cut off was not ended by its task: its last frame is truncated, whatever came later.
+        # An episode whose end was cut off was not ended by its task, unless its new last frame says that it was.
+        over = "next.terminated"
+        ended = origin.has(piece.episode, over) and bool(origin.column(piece.episode, over, piece.start, piece.stop)[-1].any())
         for name in ("next.truncated", "next.done"):
             if name in plan.features and origin.has(piece.episode, plan.old_name(name)):
                 fresh[name] = origin.column(piece.episode, plan.old_name(name), piece.start, piece.stop).copy()
-                fresh[name][-1] = 1
+                fresh[name][-1] = 1 if name == "next.done" or not ended else fresh[name][-1]
     return fresh
 
 

@@ -24,6 +24,7 @@ from data.lerobot.feature_stats import ImageStats, Stats
 from data.lerobot.mailbox import Mailbox, step_back
 
 PENDING_BYTES = 256 << 20  # frames of all cameras that may wait for the encoders before the caller has to
+LONGEST = 60.0  # [s] that a camera which has failed waits for the episode before it to be committed
 SLAB_BYTES = 4 << 20  # buffers are made in slabs of this size: numpy asks for huge pages then, and copies are faster
 
 
@@ -157,6 +158,7 @@ class Camera:
         """Forget what is unfinished and end the thread."""
         self._queue.put(None)
         self._thread.join()
+        self._free.clear()
 
     def _grow(self) -> None:
         self._free.extend(np.empty((self._slab, *self.shape), np.uint8))
@@ -171,7 +173,7 @@ class Camera:
                 self._failed = True
                 self._abort()
                 if self._last is not None:
-                    self._last.settled.wait()  # the episode before may be on its way still; what is told counts it
+                    self._last.settled.wait(LONGEST)  # the episode before may be on its way still; what is told counts it
                 self._mailbox.fail(self._explain(error))
             if isinstance(item, np.ndarray):
                 self._free.append(item)
@@ -211,5 +213,5 @@ class Camera:
         sink, self._sink, self._stats = self._sink, None, ImageStats()
         if sink is not None:
             sink.abort()
-            with contextlib.suppress(OSError):  # what cannot be removed now is swept away by the next recorder
-                temporary_of(self._path(self._place)).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what cannot be removed now is swept away by the next recorder
+            temporary_of(self._path(self._place)).unlink(missing_ok=True)

@@ -35,7 +35,7 @@ def read_index(root: Path) -> Index:
     if int(index.lengths.sum()) != info["total_frames"] or (index.lengths < 1).any():
         raise DatasetError(
             f"{root / layout.INFO} counts {info['total_frames']} frames, but its {len(index.lengths)} episodes have "
-            f"{int(index.lengths.sum())}; set total_frames to what is there, or {RECORD_AGAIN}"
+            f"{int(index.lengths.sum())}; `waldo data repair` counts again"
         )
     return index
 
@@ -87,7 +87,7 @@ def _require_all(numbers: set[int], count: int, root: Path, where: str) -> None:
     if missing:
         raise DatasetError(
             f"{root / layout.INFO} counts {count} episodes, but {where} describes {len(numbers)}; the first missing "
-            f"one is {missing[0]}. Restore its file, or set total_episodes and total_frames to what is there"
+            f"one is {missing[0]}. Restore its file, or let `waldo data repair` count what is there"
         )
 
 
@@ -128,12 +128,16 @@ def read_new_episodes(index: Index) -> Index | None:
 
 def _placed(root: Path, info: Mapping[str, Any], episodes: list[dict[str, Any]], meta_files: tuple[Path, ...]) -> Index:
     """The index of these rows of meta/episodes, which follow each other."""
+    for told in episodes:
+        missing = [key for key in ("length", "data/chunk_index", "data/file_index") if told[key] is None]
+        if missing:
+            raise DatasetError(f"{root / layout.EPISODES}: episode {told['episode_index']} has no {', '.join(missing)}; {RECORD_AGAIN}")
     lengths = np.array([row["length"] for row in episodes], np.int64)
     data = [root / info["data_path"].format(chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]) for row in episodes]
     videos = {}
     for key in _video_keys(info):
         at = f"videos/{key}/"
-        if any(row.get(at + "file_index") is None for row in episodes):
+        if any(row.get(at + part) is None for row in episodes for part in ("chunk_index", "file_index", "from_timestamp")):
             raise DatasetError(f"{root / layout.EPISODES} does not say where the videos of {key!r} are; {RECORD_AGAIN}")
         paths = tuple(
             root / info["video_path"].format(video_key=key, chunk_index=row[at + "chunk_index"], file_index=row[at + "file_index"])
@@ -182,7 +186,9 @@ def _read_episodes(root: Path, info: Mapping[str, Any], first: int, known: set[P
 def _read_tasks(root: Path, count: int) -> tuple[str, ...]:
     """Task strings by task_index. pandas keeps them in a column of its own name (`__index_level_0__`)."""
     path = root / layout.TASKS
-    with open_parquet(path, "restore it: it maps task_index to the task's text") as file:
+    with open_parquet(
+        path, "restore it, or let `waldo data repair` make it from the episodes: it maps task_index to the task's text"
+    ) as file:
         table = file.read(use_threads=False)
     texts = [field.name for field in table.schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
     if "task_index" not in table.column_names or len(texts) != 1:

@@ -38,7 +38,7 @@ def write_frames(file: BinaryIO, columns: Mapping[str, np.ndarray], pictures: Ma
         return
     stored = {key: pa.memory_map(str(path)).read_buffer() for key, (path, _) in pictures.items()}
     ends = {key: np.cumsum(sizes) for key, (_, sizes) in pictures.items()}
-    writer = None
+    writer, metadata = None, {}
     for first, last in _groups(sum(ends.values(), np.zeros(table.num_rows, np.int64))):
         group = table.slice(first, last - first)
         for key, end in ends.items():
@@ -46,8 +46,9 @@ def write_frames(file: BinaryIO, columns: Mapping[str, np.ndarray], pictures: Ma
         if writer is None:
             # Where Hugging Face's datasets looks for what is a picture.
             info = {"info": {"features": {key: {"_type": "Image"} for key in pictures}}}
-            writer = pq.ParquetWriter(file, group.schema.with_metadata({b"huggingface": json.dumps(info).encode()}), **OPTIONS)
-        writer.write_table(group.cast(writer.schema))
+            metadata = {b"huggingface": json.dumps(info).encode()}
+            writer = pq.ParquetWriter(file, group.schema.with_metadata(metadata), **OPTIONS)
+        writer.write_table(group.replace_schema_metadata(metadata))
     assert writer is not None
     writer.close()
 

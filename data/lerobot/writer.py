@@ -72,7 +72,8 @@ class Writer:
             self._resume(*open_index(root))
         self._already = self.episodes
         share = PENDING_BYTES // max(1, len(cameras))
-        self.cameras = {name: self._camera(name, share, mailbox) for name in cameras}
+        for name in cameras:
+            self.cameras[name] = self._camera(name, share, mailbox)
 
     def _camera(self, key: str, share: int, mailbox: Mailbox) -> Camera:
         root, fps, codec = self._target.root, self._target.fps, self._target.codec
@@ -232,8 +233,10 @@ def _prepare(root: Path, overwrite: bool) -> None:
         (root / layout.INFO).unlink(missing_ok=True)
         for name in layout.FOLDERS:
             shutil.rmtree(root / name, ignore_errors=True)
-    for left in root.glob(f"**/*{TEMPORARY}"):
-        left.unlink(missing_ok=True)
+    for name in layout.FOLDERS:
+        if name != layout.CACHE:  # a reader may be building one
+            for left in (root / name).glob(f"**/*{TEMPORARY}"):
+                left.unlink(missing_ok=True)
 
 
 def _tasks_table(tasks: list[str]) -> pa.Table:

@@ -48,7 +48,7 @@ def test_sigkill_at_random_instants(tmp_path):
     for _ in range(8):
         process = FORK.Process(target=edit_forever)
         process.start()
-        time.sleep(chance.uniform(0, 2 * takes))
+        time.sleep(chance.uniform(0, 4 * takes))
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         process.join()
@@ -59,7 +59,7 @@ def test_sigkill_at_random_instants(tmp_path):
             np.testing.assert_array_equal(dataset.frames(TOP, i), frames[i])
     relabel(root, Labels(robot_type="arm"))
     assert not litter(root)
-    assert len(Dataset.open(root).provenance["edits"]) > 3
+    assert len(Dataset.open(root).provenance["edits"]) > 2
 
 
 def _killed_in(root: Path, name: str, after: bool, backup: bool) -> None:

@@ -517,3 +517,17 @@ def test_the_extremes_of_large_integers_survive_resuming(tmp_path):
     assert '"max": [18446744073709551615]' in text and '"min": [3]' in text
     info = layout.read_json(tmp_path / "d" / layout.INFO, "")
     assert stored_stats.stored_stats(tmp_path / "d", info) is not None
+
+
+def test_the_benchmark_says_why_it_has_nothing_to_compare_with(tmp_path, monkeypatch, capsys):
+    from omegaconf import OmegaConf
+
+    from waldo.benchmarks import record as bench
+
+    monkeypatch.setenv("WALDO_CONFORMANCE_PYTHON", str(tmp_path / "nowhere"))
+    for name, value in (("FEWEST", 12), ("HEIGHT", 32), ("WIDTH", 48), ("RATE", 200.0), ("ROUNDS", 1)):
+        monkeypatch.setattr(bench, name, value)
+    found = bench.measure(OmegaConf.create({"seconds": 0.06, "seed": 0}))
+    assert found.baseline is None and 0 < found.headline.value < 100 and found.headline.n == 12
+    assert {figure.name: figure.unit for figure in found.others}["two cameras, each, one frame upon the other"] == "frames/s"
+    assert f"no baseline: lerobot is not there ({tmp_path / 'nowhere'} does not exist)" in capsys.readouterr().out

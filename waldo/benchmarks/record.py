@@ -1,4 +1,4 @@
-"""What recording a frame of a 480x640 camera costs a control loop at 30 Hz, beside lerobot 0.4.4; and how fast two cameras can be.
+"""What recording a 480x640 camera costs a control loop at 30 Hz, beside lerobot 0.4.4, and how fast two can be.
 
 The loop sleeps between its ticks, as a robot's does, while the frames before are encoded in the background; what counts is the
 99th percentile of `add_frame`. lerobot writes a picture file per frame and encodes when the episode is saved, or encodes while

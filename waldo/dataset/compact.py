@@ -1,4 +1,4 @@
-"""Join the many small files of a recording into few large ones. Packets of video are copied, none is encoded again.
+"""Join the many small files of a recording into few large ones, without encoding any video again.
 
 A recorder writes a data file and a video per camera for every episode, which is what makes it safe; ten thousand files are slow
 to copy and to open. Frames that no episode needs any more, after delete or trim, are taken out, as far as key frames allow.

@@ -1,4 +1,4 @@
-"""Make one dataset of several. They have to be of the same kind: features, shapes, names, units, frame rate, robot.
+"""Make one dataset of several of the same kind: features, shapes, names, units, frame rate, robot.
 
 Nothing is converted silently: every difference is named, and `waldo data relabel` or `waldo data convert` removes it. Tasks of
 the same text become one. meta/waldo.json says which episodes came from where. Videos are shared, not copied. Recordings in other

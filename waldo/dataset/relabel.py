@@ -1,4 +1,4 @@
-"""Say something else of the same frames: tasks, names of features, their elements and units, the robot; or drop features.
+"""Say something else of the same frames: tasks, names, units, the robot; or drop features.
 
 No value and no frame changes: units={action: [deg, deg]} corrects what was said wrongly, it converts nothing. Features are named
 as they are before the edit. Without dataset= it is edited in place, in one instant.
