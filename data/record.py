@@ -127,11 +127,9 @@ class Recorder:
         try:
             for t in range(count):
                 for camera, frames in pictures.items():
-                    buffer = camera.buffer()
-                    if buffer is None:
-                        buffer = self._wait_buffer(camera)
-                    np.copyto(buffer, frames[t])
-                    camera.put(buffer)
+                    if camera.is_full:
+                        self._waited_s += camera.wait_room()
+                    camera.put(camera.kept(frames[t]))
             return self._save(columns, task, count)
         except BaseException:  # Ctrl-C half-way: what the encoder has seen of it must not become part of the next episode
             self.discard_episode()
@@ -140,28 +138,22 @@ class Recorder:
     def add_frame(self, frame: Mapping[str, Any], images: Mapping[str, np.ndarray] | None = None) -> None:
         """One frame: a value per column, uint8 (H, W, 3) per camera. They are copied; encoding happens in the background.
 
+        An image that was made read-only (`image.flags.writeable = False`) is not copied: most of the time of a large one.
         Waits if the encoder is far behind, and says so once per episode in a RuntimeWarning (`backlog`, `waited_s`).
         Raises DatasetError, before anything is kept, for missing or unknown names, wrong shapes, NaN or infinity.
         """
         if self._closed or self._mailbox.failure is not None:
             self._require_open()
         self._columns.put(self._count, frame)
-        filled: list[tuple[Camera, np.ndarray]] = []
+        kept: list[tuple[Camera, np.ndarray]] = []
+        for camera, image in self._pictures(images or {}, ()).items():
+            if camera.is_full:
+                self._announce(camera)
+                self._waited_s += camera.wait_room()
+            kept.append((camera, camera.kept(image)))
         try:
-            for camera, image in self._pictures(images or {}, ()).items():
-                buffer = camera.buffer()
-                if buffer is None:
-                    self._announce(camera)
-                    buffer = self._wait_buffer(camera)
-                filled.append((camera, buffer))
-                np.copyto(buffer, image)
-        except BaseException:  # Ctrl-C, or a full disk: this frame is not kept, those before are
-            for camera, buffer in filled:
-                camera.give_back(buffer)
-            raise
-        try:
-            for camera, buffer in filled:
-                camera.put(buffer)
+            for camera, image in kept:
+                camera.put(image)
             self._count += 1
         except BaseException:  # Ctrl-C within these microseconds: one camera has a frame that another has not
             self.discard_episode()
@@ -252,11 +244,6 @@ class Recorder:
             named({layout.camera_key(name): image for name, image in images.items()}, self._cameras, "camera")
             raise DatasetError(f"a camera is given twice: {', '.join(images)}")
         return found
-
-    def _wait_buffer(self, camera: Camera) -> np.ndarray:
-        buffer, waited = camera.wait_buffer()
-        self._waited_s += waited
-        return buffer
 
     def _announce(self, camera: Camera) -> None:
         if self._announced:

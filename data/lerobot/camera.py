@@ -80,8 +80,14 @@ class _Discard:
     pass
 
 
+def _is_final(image: np.ndarray) -> bool:
+    """Whether a read-only array stays as it is: its memory belongs to it, or to another array that cannot be written to either."""
+    base = image.base
+    return base is None or (type(base) is np.ndarray and base.base is None and not base.flags.writeable)
+
+
 class Camera:
-    """The caller takes a `buffer`, fills it and `put`s it; `finish` ends an episode, `discard` forgets it.
+    """The caller `put`s the frames of an episode, each as `kept`; `finish` ends it, `discard` forgets it.
 
     key       LeRobot's name; size   (height, width) [px]
     place     chunk and file index of its next file; path   place -> where that file belongs
@@ -107,7 +113,7 @@ class Camera:
         self._slab = -(-SLAB_BYTES // (size[0] * size[1] * 3))
         self._most = max(self._slab, share // (size[0] * size[1] * 3))
         self._free: deque[np.ndarray] = deque()
-        self._made = 0
+        self._sent = self._done = 0
         self._grow()
         for buffer in self._free:
             buffer.fill(0)  # memory that was never touched is slow to write to
@@ -122,28 +128,33 @@ class Camera:
     @property
     def backlog(self) -> int:
         """Frames that are not encoded yet."""
-        return self._made - len(self._free)
+        return self._sent - self._done
 
-    def buffer(self) -> np.ndarray | None:
-        """Room for a frame, uint8 (H, W, 3); None if as many as may wait are waiting."""
+    @property
+    def is_full(self) -> bool:
+        """Whether as many frames wait as may."""
+        return self._sent - self._done >= self._most
+
+    def wait_room(self) -> float:
+        """Until it is not full; returns the seconds that it took. Raises DatasetError if some thread has failed."""
+        return self._mailbox.wait(lambda: not self.is_full)
+
+    def kept(self, image: np.ndarray) -> np.ndarray:
+        """A copy of `image`, or itself if it cannot be written to any more. Bytes are all that this costs: a frame is not small."""
+        if not image.flags.writeable and _is_final(image):
+            return image
         try:
-            return self._free.pop()  # the one that was used last: it is still in the processor's cache
+            buffer = self._free.pop()  # the one that was used last: it may still be in the processor's cache
         except IndexError:
-            if self._made >= self._most:
-                return None
             self._grow()
-            return self._free.pop()
+            buffer = self._free.pop()
+        np.copyto(buffer, image)
+        return buffer
 
-    def wait_buffer(self) -> tuple[np.ndarray, float]:
-        """Room for a frame as soon as there is some, and the seconds that it took."""
-        waited = self._mailbox.wait(lambda: self._free)
-        return self._free.pop(), waited
-
-    def give_back(self, buffer: np.ndarray) -> None:
-        self._free.append(buffer)
-
-    def put(self, buffer: np.ndarray) -> None:
-        self._queue.put(buffer)
+    def put(self, image: np.ndarray) -> None:
+        """Encode what `kept` returned."""
+        self._queue.put(image)
+        self._sent += 1
 
     def finish(self) -> Finish:
         """What was taken since the last episode, when it is encoded and on disk. Whoever asks must `settle` it."""
@@ -162,7 +173,6 @@ class Camera:
 
     def _grow(self) -> None:
         self._free.extend(np.empty((self._slab, *self.shape), np.uint8))
-        self._made += self._slab
 
     def _serve(self) -> None:
         step_back()
@@ -176,7 +186,9 @@ class Camera:
                     self._last.settled.wait(LONGEST)  # the episode before may be on its way still; what is told counts it
                 self._mailbox.fail(self._explain(error))
             if isinstance(item, np.ndarray):
-                self._free.append(item)
+                if item.flags.writeable:
+                    self._free.append(item)
+                self._done += 1
                 self._mailbox.notify()
             elif isinstance(item, Finish) and not item.taken.done():
                 item.taken.set_exception(self._mailbox.failure or DatasetError(f"{self.key} was not finished"))

@@ -35,7 +35,8 @@ class Column:
         self.is_text = entry["dtype"] == TEXT
         self.dtype = np.dtype(object if self.is_text else entry["dtype"])
         self.rows: list[Any] = []
-        self._is_float = self.dtype.kind == "f"
+        self._is_float, self._is_vector = self.dtype.kind == "f", len(self.shape) == 1
+        self._size = int(np.prod(self.shape))
         single = SINGLE.get(self.dtype.kind, ()) if self.shape == (1,) else ()
         self._single = frozenset(single)  # types of values that the packer takes and checks
         # "=" checks the range of floats; without it integers have the sizes that numpy's letters mean.
@@ -43,9 +44,8 @@ class Column:
 
     def row(self, value: Any) -> Any:
         """What is kept of a frame's value. Raises DatasetError; a scalar may come as (), (1,) or a Python number."""
-        if type(value) is np.ndarray and value.dtype == self.dtype and value.shape == self.shape:
-            # A sum is not finite if one of its terms is not. It may also overflow: then the closer look finds nothing.
-            if self._is_float and (value.size > FEW or not math.isfinite(sum(value.ravel().tolist()))):
+        if type(value) is np.ndarray and value.dtype is self.dtype and value.shape == self.shape:
+            if self._is_float and (self._size > FEW or not math.isfinite(self._sum(value))):
                 self.checked(value[None])
             return value.tobytes()
         if self._pack is not None and type(value) in self._single:
@@ -57,6 +57,11 @@ class Column:
         if self.is_text:
             return self.checked([value])[0, 0]
         return self.checked(np.asarray(value)[None]).tobytes()
+
+    def _sum(self, value: np.ndarray) -> float:
+        """It is not finite if one of its terms is not. It may also overflow: then the closer look finds nothing."""
+        total: float = sum(value.tolist() if self._is_vector else value.ravel().tolist())
+        return total
 
     def take(self, count: int) -> np.ndarray:
         """The first `count` rows, (count, D...), read-only; none is held afterwards."""

@@ -97,7 +97,7 @@ def test_ctrl_c_while_waiting_keeps_the_frames_before(tmp_path, slow_encoder, mo
     with Recorder(tmp_path / "d", 10, FEATURES, "dummy", CAMERAS) as recorder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with monkeypatch.context() as patch:
-            patch.setattr(camera_module.Camera, "wait_buffer", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(camera_module.Camera, "wait_room", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 for frame, images in frames:
                     recorder.add_frame(frame, images)
@@ -107,6 +107,26 @@ def test_ctrl_c_while_waiting_keeps_the_frames_before(tmp_path, slow_encoder, mo
             recorder.add_frame(frame, images)
         recorder.save_episode("push")
     assert np.abs(holds(tmp_path / "d", 1).images(TOP).astype(int) - make_images(20, 0)).mean() < 4
+
+
+def test_an_image_that_nobody_can_write_to_is_not_copied(tmp_path, monkeypatch):
+    images, kept = make_images(6, 0), []
+    put = camera_module.Camera.put
+    monkeypatch.setattr(camera_module.Camera, "put", lambda self, image: kept.append(image) or put(self, image))
+    with Recorder(tmp_path / "d", 10, [STATE], "x", CAMERAS, codec="png") as recorder:
+        given = [image.copy() for image in images]
+        view = given[1].view()  # read-only itself, but what it looks at is not
+        view.flags.writeable = given[2].flags.writeable = False
+        still = images[3:5].copy()
+        still.flags.writeable = False
+        for image in (given[0], view, given[2], still[0], still[1], given[5][:, ::-1]):
+            recorder.add_frame({STATE.name: np.zeros(2)}, {"top": image})
+        for image in (given[0], given[1], given[5]):
+            image[:] = 0
+        recorder.save_episode("push")
+    assert [image is given[2] or image.base is still for image in kept] == [False, False, True, True, True, False]
+    images[5] = images[5][:, ::-1]
+    np.testing.assert_array_equal(Dataset.open(tmp_path / "d").images(TOP), images)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives each thread its own priority")
