@@ -140,7 +140,7 @@ class Camera:
         return self._mailbox.wait(lambda: not self.is_full)
 
     def kept(self, image: np.ndarray) -> np.ndarray:
-        """A copy of `image`, or itself if it cannot be written to any more. Bytes are all that this costs: a frame is not small."""
+        """A copy of `image`, or itself if it cannot be written to any more."""
         if not image.flags.writeable and _is_final(image):
             return image
         try:

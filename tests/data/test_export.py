@@ -252,3 +252,11 @@ def test_the_real_demonstrations_go_through_every_format_unchanged(tmp_path, for
             for name, array in (("action", "action"), ("observation.state", "state"), ("observation.keypoint", "keypoint")):
                 np.testing.assert_array_equal(there.episode(i)[name], root["data"][array][rows], err_msg=f"{name} of {number}")
             np.testing.assert_array_equal(there.frames("observation.images.img", i), root["data/img"][rows])
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("robomimic", ".hdf5"), ("minari", "")])
+@pytest.mark.parametrize("rich", [True, False])
+def test_a_last_observation_that_was_only_repeated_is_not_taken_for_one(tmp_path, kind, suffix, rich):
+    target = tmp_path / f"exported{suffix}"
+    export(Dataset(MemorySource(tmp_path / "memory", rich=rich)), kind, target)
+    assert set(Dataset.open(target).episode(0).final) == ({"observation.state", "observation.force"} if rich else set())

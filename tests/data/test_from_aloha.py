@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -15,6 +13,7 @@ from data.errors import DatasetError
 from data.source import Given
 from data.store import Dataset
 from tests.data.conftest import make_images
+from tests.data.side_by_side import assert_reads_side_by_side
 
 LENGTHS = {0: 7, 2: 12, 10: 5}  # episode number -> frames: not consecutive, and 10 sorts before 2 as a string
 GIVEN = Given(fps=50, task="open the jar")
@@ -223,19 +222,6 @@ def reads_right(dataset: Dataset) -> bool:
     return frames and np.array_equal(dataset._source.columns(["action"], np.arange(3))["action"], expected("action"))
 
 
-def child(dataset: Dataset) -> None:
-    raise SystemExit(0 if all(reads_right(dataset) for _ in range(10)) else 1)
-
-
 def test_forked_processes_and_threads_read_at_the_same_time(tmp_path):
     dataset = Dataset.open(write(tmp_path / "jar", "padded"), given=GIVEN)
-    fork = multiprocessing.get_context("fork")
-    with ThreadPoolExecutor(3) as pool:
-        running = [pool.submit(reads_right, dataset) for _ in range(40)]  # the processes fork while these read
-        children = [fork.Process(target=child, args=(dataset,)) for _ in range(2)]
-        for process in children:
-            process.start()
-        assert all(future.result() for future in running)
-        for process in children:
-            process.join(60)
-    assert [process.exitcode for process in children] == [0, 0]
+    assert_reads_side_by_side(lambda: reads_right(dataset))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -17,6 +15,7 @@ from data.export import export
 from data.source import Given
 from data.store import Dataset
 from tests.data.conftest import LENGTHS, TOP, make_arrays, make_images
+from tests.data.side_by_side import assert_reads_side_by_side
 
 
 @pytest.fixture
@@ -124,19 +123,6 @@ def reads_right(dataset: Dataset) -> bool:
     return frames and np.array_equal(columns, np.concatenate([make_arrays(n, i)["action"] for i, n in enumerate(LENGTHS)]))
 
 
-def child(dataset: Dataset) -> None:
-    raise SystemExit(0 if all(reads_right(dataset) for _ in range(5)) else 1)
-
-
 def test_forked_processes_and_threads_read_at_the_same_time(logs):
     dataset = Dataset.open(logs)
-    fork = multiprocessing.get_context("fork")
-    with ThreadPoolExecutor(3) as pool:
-        running = [pool.submit(reads_right, dataset) for _ in range(12)]  # the processes fork while these read
-        children = [fork.Process(target=child, args=(dataset,)) for _ in range(2)]
-        for process in children:
-            process.start()
-        assert all(future.result() for future in running)
-        for process in children:
-            process.join(60)
-    assert [process.exitcode for process in children] == [0, 0]
+    assert_reads_side_by_side(lambda: reads_right(dataset))

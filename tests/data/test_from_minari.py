@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import multiprocessing
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -19,6 +17,7 @@ from data.export import export
 from data.source import Given
 from data.store import Dataset
 from tests.data.conftest import TOP, make_arrays, make_images
+from tests.data.side_by_side import assert_reads_side_by_side
 
 LENGTHS = (7, 12, 5)
 GIVEN = Given(fps=20)
@@ -270,29 +269,6 @@ def reads_right(dataset: Dataset) -> bool:
     return frames and np.array_equal(dataset._source.columns(["action"], np.arange(3))["action"], expected("action"))
 
 
-def child(dataset: Dataset) -> None:
-    raise SystemExit(0 if all(reads_right(dataset) for _ in range(10)) else 1)
-
-
 def test_forked_processes_and_threads_read_at_the_same_time(tmp_path):
     dataset = Dataset.open(write(tmp_path / "door"), given=GIVEN)
-    fork = multiprocessing.get_context("fork")
-    with ThreadPoolExecutor(3) as pool:
-        running = [pool.submit(reads_right, dataset) for _ in range(40)]  # the processes fork while these read
-        children = [fork.Process(target=child, args=(dataset,)) for _ in range(2)]
-        for process in children:
-            process.start()
-        assert all(future.result() for future in running)
-        for process in children:
-            process.join(60)
-    assert [process.exitcode for process in children] == [0, 0]
-
-
-def test_a_last_observation_that_was_only_repeated_is_not_taken_for_one(tmp_path):
-    from data.export import export
-    from tests.data.in_memory import MemorySource
-
-    for rich in (False, True):
-        target = tmp_path / f"export-{rich}"
-        export(Dataset(MemorySource(tmp_path / "memory", rich=rich)), "minari", target)
-        assert set(Dataset.open(target).episode(0).final) == ({"observation.state", "observation.force"} if rich else set())
+    assert_reads_side_by_side(lambda: reads_right(dataset))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -17,6 +15,7 @@ from data.export import export
 from data.source import Given
 from data.store import Dataset
 from tests.data.conftest import TOP, make_arrays, make_images
+from tests.data.side_by_side import assert_reads_side_by_side
 
 LENGTHS = {0: 7, 2: 12, 10: 5}  # demo number -> frames: not consecutive, and 10 sorts before 2 as a string
 ENV = {"env_name": "Lift", "type": 1, "env_kwargs": {"robots": ["Panda"], "control_freq": 20}}
@@ -279,29 +278,6 @@ def reads_right(dataset: Dataset, times: int) -> bool:
     return True
 
 
-def child(dataset: Dataset) -> None:
-    raise SystemExit(0 if reads_right(dataset, 10) else 1)
-
-
 def test_forked_processes_and_threads_read_at_the_same_time(path):
     dataset = Dataset.open(path)
-    fork = multiprocessing.get_context("fork")
-    with ThreadPoolExecutor(3) as pool:
-        running = [pool.submit(reads_right, dataset, 20) for _ in range(3)]  # the processes fork while these read
-        children = [fork.Process(target=child, args=(dataset,)) for _ in range(2)]
-        for process in children:
-            process.start()
-        assert all(future.result() for future in running)
-        for process in children:
-            process.join(60)
-    assert [process.exitcode for process in children] == [0, 0]
-
-
-def test_a_last_observation_that_was_only_repeated_is_not_taken_for_one(tmp_path):
-    from data.export import export
-    from tests.data.in_memory import MemorySource
-
-    for rich in (False, True):
-        target = tmp_path / f"export-{rich}.hdf5"
-        export(Dataset(MemorySource(tmp_path / "memory", rich=rich)), "robomimic", target)
-        assert set(Dataset.open(target).episode(0).final) == ({"observation.state", "observation.force"} if rich else set())
+    assert_reads_side_by_side(lambda: reads_right(dataset, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from data.errors import DatasetError
 from data.source import Given
 from data.store import Dataset
 from tests.data.conftest import make_images
+from tests.data.side_by_side import assert_reads_side_by_side
 from waldo.manual import CONFIGS
 
 ENDS = [7, 19, 24]
@@ -108,6 +110,21 @@ def test_what_is_no_buffer_and_what_does_not_say_its_rate(tmp_path):
     write_buffer(tmp_path / "a.zarr")
     with pytest.raises(DatasetError, match="does not say its frame rate; give it as fps"):
         Dataset.open(tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_forked_processes_and_threads_read_at_the_same_time(tmp_path, kind):
+    source = tmp_path / ("a.zarr" if kind == "folder" else "a.zarr.zip")
+    with ZipStore(source, mode="w") if kind == "zip" else contextlib.nullcontext(source) as store:
+        arrays = write_buffer(store)
+    dataset = Dataset.open(source, given=GIVEN)
+
+    def reads_right() -> bool:
+        frames = np.concatenate([dataset.frames("observation.images.img", i) for i in range(3)])
+        columns = Dataset.open(source, given=GIVEN).table(["action"])["action"]
+        return np.array_equal(frames, arrays["img"]) and np.array_equal(columns, arrays["action"])
+
+    assert_reads_side_by_side(reads_right)
 
 
 PUSHT = Path(os.environ.get("WALDO_DATASETS", "datasets")) / "pusht/pusht_cchi_v7_replay.zarr.zip"
