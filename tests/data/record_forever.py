@@ -60,16 +60,21 @@ def add(recorder: Recorder, episode: int, wait: bool) -> None:
     recorder.save_episode(f"task {episode % 5}", wait)
 
 
+def say(what: object) -> None:
+    """One line in one piece: a kill in the middle of a `print` leaves half of it."""
+    os.write(1, f"{what}\n".encode())
+
+
 def record(root: Path, codec: str, wait: bool) -> None:
     with Recorder(root, FPS, FEATURES, ROBOT, CAMERAS, codec=codec) as recorder:
         told, number = recorder.committed, recorder.committed
-        print("ready", flush=True)
+        say("ready")
         while True:
             add(recorder, number, wait)
             number += 1
             if recorder.committed > told:
                 told = recorder.committed
-                print(told, flush=True)
+                say(told)
 
 
 def main() -> None:
@@ -77,10 +82,10 @@ def main() -> None:
         root, codec, wait = line.split()
         child = os.fork()
         if not child:
-            print(os.getpid(), flush=True)
+            say(os.getpid())
             record(Path(root), codec, wait == "wait")
         os.waitpid(child, 0)
-        print("gone", flush=True)
+        say("gone")
 
 
 if __name__ == "__main__":
