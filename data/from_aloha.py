@@ -28,7 +28,7 @@ from data.hdf5.file import MEND, attributes, held, is_dataset, is_group, is_hdf5
 from data.hdf5.layout import Camera, Column, Layout, Place, column_at, is_picture
 from data.hdf5.source import Hdf5Source
 from data.pictures import unpack
-from data.source import Given, Header, Source
+from data.source import Given, Header, Source, numbered
 
 if TYPE_CHECKING:
     import h5py
@@ -46,7 +46,7 @@ IMAGES = "observations/images"
 
 def recognises(path: Path) -> bool:
     if path.is_dir():
-        return any(_episodes(path))
+        return any(numbered(path, EPISODE))
     if not is_hdf5(path):
         return False
     names = names_in(path)
@@ -60,7 +60,7 @@ def open_source(path: Path, given: Given) -> Source:
         fps = given.need_fps(0.0, path)
     except DatasetError as error:
         raise DatasetError(f"{error}. ALOHA's recorder and ACT run at fps={ACT_RATE}") from None
-    paths = _episodes(path) if path.is_dir() else [path]
+    paths = numbered(path, EPISODE) if path.is_dir() else [path]
     places = []
     for each in paths:
         with opened(each) as file:
@@ -81,15 +81,6 @@ def open_source(path: Path, given: Given) -> Source:
         provenance={**notes, "ignored": sorted(map(str, ignored))},
     )
     return Hdf5Source(header, layout)
-
-
-def _episodes(folder: Path) -> list[Path]:
-    """The files of the episodes in the order of their numbers."""
-    try:
-        found = [(EPISODE.fullmatch(path.name), path) for path in folder.iterdir()]
-    except OSError:
-        return []
-    return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
 
 
 def _features(file: h5py.File, path: Path) -> tuple[dict[str, Column], dict[str, Camera], list[str]]:

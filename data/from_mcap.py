@@ -24,7 +24,7 @@ import numpy as np
 from data.errors import DatasetError
 from data.lerobot import layout
 from data.pictures import resized, unpack
-from data.source import Clip, Given, Header, Size, Source, Table
+from data.source import Clip, Given, Header, Size, Source, Table, numbered
 
 if TYPE_CHECKING:
     from mcap.reader import McapReader
@@ -39,7 +39,7 @@ MEND = "restore it from a copy, or export it again"
 
 def recognises(path: Path) -> bool:
     if path.is_dir():
-        return bool(_episodes(path))
+        return bool(numbered(path, EPISODE))
     try:
         with path.open("rb") as file:
             return path.suffix == ".mcap" or file.read(len(MAGIC)) == MAGIC
@@ -49,7 +49,7 @@ def recognises(path: Path) -> bool:
 
 def open_source(path: Path, given: Given) -> Source:
     """Raises DatasetError for damaged logs, for those of other programs, and where the episodes do not fit together."""
-    logs = [_log(each) for each in (_episodes(path) if path.is_dir() else [path])]
+    logs = [_log(each) for each in (numbered(path, EPISODE) if path.is_dir() else [path])]
     told = logs[0].told
     for log in logs:
         for key in ("fps", "features"):
@@ -149,15 +149,6 @@ def _values(message: Mapping[str, Any], feature: Mapping[str, Any]) -> np.ndarra
     """A field per element, or one field `value` with all of them."""
     names = layout.element_names(feature)
     return np.asarray(message["value"] if "value" in message and len(message) == 1 else [message[name] for name in names], feature["dtype"])
-
-
-def _episodes(folder: Path) -> list[Path]:
-    """The logs of the episodes in the order of their numbers."""
-    try:
-        found = [(EPISODE.fullmatch(path.name), path) for path in folder.iterdir()]
-    except OSError:
-        return []
-    return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
 
 
 @contextmanager

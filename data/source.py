@@ -13,6 +13,7 @@ LeRobot's name (`data.mapping` renames the others), no unit or rotation is conve
 from __future__ import annotations
 
 import importlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -129,6 +130,15 @@ class Source(ABC):
     def extras(self, episode: int) -> dict[str, Any]:
         """What the format keeps of an episode beside frames (simulator states and models, seeds); {} where nothing."""
         return {}
+
+
+def numbered(folder: Path, name: re.Pattern[str]) -> list[Path]:
+    """The files of a recording that has one per episode, in the order of the number that is the first group of `name`; [] if none."""
+    try:
+        found = [(name.fullmatch(path.name), path) for path in folder.iterdir()]
+    except OSError:
+        return []
+    return [path for _, path in sorted((int(match[1]), path) for match, path in found if match)]
 
 
 def readers() -> dict[str, Any]:

@@ -27,7 +27,7 @@ from data.lerobot import layout
 from data.lerobot.catalog import open_index
 from data.lerobot.feature_stats import ImageStats, Stats, column_stats
 from data.lerobot.index import Index
-from data.lerobot.video import VideoWriter, count_frames, require_codec
+from data.lerobot.video import count_frames, require_codec, write_mp4
 from data.outgoing import Beside, columns, episodes, lateness, origin
 from data.store import Dataset
 
@@ -74,7 +74,7 @@ def write(dataset: Dataset, target: Path, progress: bool = True, *, codec: str =
                     shutil.copyfile(whole, path)
                     copied += 1
                 else:
-                    _encode(frames, dataset.fps, path, codec)
+                    write_mp4(path, frames, dataset.fps, codec)
             path = target / DATA_PATH.format(**place)
             path.parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(_table(rows, stills, features), path, compression="snappy")
@@ -157,16 +157,6 @@ def _require_even(dataset: Dataset, key: str, codec: str) -> None:
             f"camera {key} of {dataset.root} is {height}x{width} (height x width): {codec} needs even sides; "
             "codec=png keeps every size, without loss"
         )
-
-
-def _encode(frames: np.ndarray, fps: float, path: Path, codec: str) -> None:
-    writer = VideoWriter(path, frames.shape[1], frames.shape[2], fps, codec)
-    try:
-        writer.write(frames)
-        writer.close()
-    except BaseException:
-        writer.abort()
-        raise
 
 
 def _stills(frames: np.ndarray) -> pa.Array:

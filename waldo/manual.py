@@ -20,7 +20,7 @@ ORDER = ("demo", "collect", "data", "train", "refine", "evaluate", "export", "ru
 # The first word of a command of two words -> the folder of its actions. configs/data and data/ are taken by other things.
 FAMILIES = {"data": "dataset"}
 LOOK, MEND = ("info", "view", "plot", "stats", "doctor"), ("repair", "merge", "split", "delete", "trim", "relabel", "compact")
-ACTIONS = {"data": (*LOOK, "record", "convert", "export", *MEND, "pull", "push")}  # as they are listed; others follow by name
+ACTIONS = {"data": (*LOOK, "convert", "export", *MEND, "pull", "push")}  # as they are listed; others follow by name
 BARE = {"bench": "name"}  # the option that a word without `=` stands for; actions have `path`, or `paths` for several
 _DEFAULT = re.compile(r"^\s*-\s*(?:optional\s+|override\s+)?/?([\w/]+(?:@[\w.]+)?)\s*:\s*(\S+)")
 

@@ -97,9 +97,9 @@ class VideoWriter:
                 pass  # a full disk refuses the last buffer, too
 
 
-def write_mp4(path: Path, frames: np.ndarray, fps: float) -> None:
-    """A whole film, uint8 (T, H, W, 3) with even height and width, as H.264 that browsers play."""
-    writer = VideoWriter(path, frames.shape[1], frames.shape[2], fps, "h264")
+def write_mp4(path: Path, frames: np.ndarray, fps: float, codec: str = "h264") -> None:
+    """A whole film, uint8 (T, H, W, 3) with even height and width, by default as H.264 that browsers play."""
+    writer = VideoWriter(path, frames.shape[1], frames.shape[2], fps, codec)
     try:
         writer.write(frames)
         writer.close()
