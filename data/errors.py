@@ -33,6 +33,10 @@ class RenderError(WaldoError):
     """No OpenGL library could be used for rendering."""
 
 
+class SimulationError(WaldoError):
+    """A simulation was asked for what it cannot do, or broke."""
+
+
 class RobotError(WaldoError):
     """A robot, its driver or its description refused."""
 

@@ -90,3 +90,10 @@ def quat_from_sixd(sixd: np.ndarray) -> np.ndarray:
     y = b - (x * b).sum(-1, keepdims=True) * x
     y = y / np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), 1e-9)
     return quat_from_matrix(np.stack([x, y, np.cross(x, y)], -1))
+
+
+def rotate(quat: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """(..., 4) and (..., 3) -> (..., 3): every vector turned by its quaternion; one of the two may be a single one."""
+    w, axis = quat[..., :1], quat[..., 1:]
+    twice = 2.0 * np.cross(axis, vectors)
+    return vectors + w * twice + np.cross(axis, twice)

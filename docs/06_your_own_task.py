@@ -16,8 +16,7 @@ TASK = '''
 
 from dataclasses import dataclass, field
 
-from sim.experts import PickPlaceExpert
-from sim.tasks.pick_place import PickPlace, PickPlaceConfig
+from sim.tasks.pick_place import PickPlace, PickPlaceConfig, PickPlaceExpert
 
 
 @dataclass
@@ -35,11 +34,10 @@ class Lift(PickPlace):
 
 
 class LiftExpert(PickPlaceExpert):
-    def script(self):
-        """A demonstrator yields one action per control step, from what it sees in `self.obs`."""
-        self.position = self.obs["observation.state"][:3].astype(float)
+    def plan(self):
+        """A demonstrator moves its hand, one yield per control step, from what it sees in `self.obs`."""
         yield from self._grasp(miss=False)
-        yield from self._wait(0.5)
+        yield from self.hand.wait(0.5)
 '''
 CONFIG = """
 # Lift the cube.

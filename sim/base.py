@@ -5,12 +5,16 @@ B = number of simulations stepped together. Every array has B rows, in the order
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from data.spec import PolicySpec
+from data.spec import Feature, PolicySpec
+
+if TYPE_CHECKING:
+    import mujoco
+
+    from sim.world import Mount
 
 Obs = dict[str, np.ndarray]
 
@@ -21,12 +25,17 @@ class VecEnv(Protocol):
     spec: PolicySpec  # everything the environment can offer, images included; n_obs_steps = horizon = n_action_steps = 1
     num_envs: int
     max_steps: int
+    instruction: str  # what is asked, in words
+    camera_names: tuple[str, ...]  # what render() knows, the first for people
+    action_low: np.ndarray  # (A,) finite: where a random action lies between
+    action_high: np.ndarray  # (A,)
 
     def reset(self, seeds: np.ndarray) -> Obs:
         """Start one episode per seed (B,), each a function of its seed alone. Returns vectors only, (B, D) float32."""
 
     def step(self, action: np.ndarray, active: np.ndarray | None = None) -> tuple[Obs, np.ndarray, np.ndarray, np.ndarray, dict]:
-        """(B, A) in SI units -> obs, reward (B,), terminated (B,), truncated (B,), info with `success` (B,) bool.
+        """(B, A) in SI units -> obs, reward (B,), terminated (B,), truncated (B,), info with `success` (B,) bool and,
+        where rows broke in this step, `error`: {row: what happened}; a broken row is terminated and has failed.
 
         active: (B,) bool, the rows still running; None means all.
         """
@@ -38,40 +47,52 @@ class VecEnv(Protocol):
 
 
 class Physics(Protocol):
-    """B copies of one world. Joint targets are followed by the same control law in every engine (see sim.control)."""
+    """B copies of one world, the same in every engine (sim.physics.Worlds). Joint targets are followed by the control law of
+    sim.control. `rows` are indices of simulations, R of them; J = joints of all arms, one arm after the other.
+    """
 
     num_envs: int
 
-    def reset(self, rows: np.ndarray) -> None:
-        """Put the given rows back to the model's initial state."""
-
-    def set_joints(self, q: np.ndarray, width: np.ndarray, rows: np.ndarray) -> None:
-        """Place arm (R, dof) and gripper (R,) at rest; targets follow."""
+    def set_joints(self, q: np.ndarray, widths: np.ndarray, rows: np.ndarray) -> None:
+        """Place the arms (R, J) and grippers (R, arms) at rest."""
 
     def set_body(self, name: str, position: np.ndarray, quat: np.ndarray, rows: np.ndarray) -> None:
-        """Place a free or fixed body: (R, 3) [m], (R, 4) w first."""
+        """Place a free or mocap body: (R, 3) [m], (R, 4) w first."""
+
+    def set_joint(self, name: str, value: np.ndarray, rows: np.ndarray) -> None:
+        """Place a hinge or slide of the scene: (R,) [rad] or [m]."""
 
     def joints(self) -> tuple[np.ndarray, np.ndarray]:
-        """Position (B, dof) [rad] and velocity (B, dof) [rad/s]."""
+        """Position (B, J) [rad] and velocity (B, J) [rad/s] of the arms."""
 
-    def width(self) -> np.ndarray:
-        """Gripper opening (B,) [m]."""
+    def widths(self) -> np.ndarray:
+        """Gripper openings (B, arms) [m]."""
+
+    def tool(self, arm: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Position (B, 3) [m] and quaternion (B, 4) of an arm's tool centre point in the world."""
+
+    def joint(self, name: str) -> np.ndarray:
+        """(B,) [rad] or [m] of a hinge or slide of the scene."""
 
     def body(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Position (B, 3) [m] and w-first quaternion (B, 4) of a body."""
+        """Position (B, 3) [m] and w-first quaternion (B, 4) of any body in the world."""
 
-    def step(self, q_targets: np.ndarray, dq_targets: np.ndarray, width_targets: np.ndarray, rows: np.ndarray | None = None) -> None:
-        """Follow q_targets (R, nstep, dof) and width_targets (R, nstep), one target per physics step; the joint targets move
-        at dq_targets (R, dof) [rad/s]. rows: the R rows to step (sorted), None for all."""
-
-    def render(self, camera: str, rows: np.ndarray, size: tuple[int, int]) -> np.ndarray: ...
-
-    def close(self) -> None: ...
+    def velocity(self, name: str) -> np.ndarray:
+        """(B, 6) of a free body: linear [m/s] in the world, angular [rad/s] in its own frame."""
 
 
 class Task(Protocol):
-    """What to do in the world, written once for all engines, vectorised over B."""
+    """What to do in the world, written once for all engines, vectorised over B (sim.task.ArmTask has the defaults)."""
 
     name: str
-    max_steps: int
-    objects: Mapping[str, str]
+    instruction: str  # for people and for policies that read
+    features: tuple[Feature, ...]  # what is observed beside the arms
+    cameras: tuple[str, ...]  # what policies look through
+    film_camera: str  # what people look through
+    mounts: tuple[Mount, ...]
+
+    def edit(self, world: mujoco.MjSpec) -> None: ...
+    def reset(self, physics: Physics, rngs: list[np.random.Generator], rows: np.ndarray) -> None: ...
+    def observe(self, physics: Physics) -> dict[str, np.ndarray]: ...
+    def success(self, physics: Physics) -> np.ndarray: ...
+    def reward(self, physics: Physics) -> np.ndarray: ...

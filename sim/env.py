@@ -1,4 +1,4 @@
-"""A task with an arm in a physics engine, B episodes at once: the VecEnv that owns the step loop.
+"""A task with arms in a physics engine, B episodes at once: the VecEnv that owns the step loop.
 
 Each control step turns the action into joint targets (differential IK from the previous targets for end-effector
 poses), limits their speed to the robot's, and lets the engine follow them along a straight line.
@@ -10,67 +10,36 @@ import importlib
 from dataclasses import dataclass, field
 from typing import Any
 
-import gymnasium
 import numpy as np
 
 from data.config import build
-from data.errors import ConfigError, did_you_mean
-from data.spec import ActionSpec, Feature, PolicySpec
+from data.errors import ConfigError, SimulationError, did_you_mean
 from real.base import RobotSpec
-from real.kinematics import Kinematics
-from sim.base import Obs
+from sim.base import Obs, Task
 from sim.control import ramp
-from sim.mujoco import MujocoPhysics, build_model
+from sim.offer import action_bounds, offered_spec
+from sim.physics import Worlds
+from sim.world import Mount, build_world, load_robot
 
-POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")
-POSE_UNITS = ("m", "m", "m", "1", "1", "1", "1")
-REACH = 1.5  # [m] no arm of ours reaches further from its base
 SUCCESS_STEPS = 5  # the success condition must hold for so many control steps
-
-
-def offered_spec(task: Any, robot: RobotSpec, rate_hz: float, action: str, cameras: dict[str, tuple[int, int]]) -> PolicySpec:
-    """Everything that `robot` doing `task` lets a policy see and do; `cameras`: name -> (height, width)."""
-    joints = tuple(robot.joint_names)
-    features = [
-        Feature("observation.state", (8,), names=(*POSE, "gripper_width"), units=(*POSE_UNITS, "m"), quaternions=(3,)),
-        Feature("observation.joints", (robot.dof,), names=joints, units=("rad",) * robot.dof),
-        *task.features,
-        *(Feature(f"observation.images.{name}", (*size, 3), "uint8") for name, size in cameras.items()),
-    ]
-    if action == "ee_pose":
-        order = ActionSpec("ee_pose", (*POSE, "gripper_width"), (*POSE_UNITS, "m"), quaternions=(3,))
-    elif action == "joint":
-        order = ActionSpec("joint", (*joints, "gripper_width"), (*("rad",) * robot.dof, "m"))
-    else:
-        raise ConfigError(f"env.action={action!r}: {did_you_mean(action, ('ee_pose', 'joint'))}")
-    return PolicySpec(task.name, robot.name, tuple(features), order, rate_hz)
-
-
-def load_robot(name: str) -> Any:
-    """The module real.robots.<name>. Raises ConfigError naming the robots there are."""
-    try:
-        return importlib.import_module(f"real.robots.{name}")
-    except ModuleNotFoundError as error:
-        import pkgutil
-
-        import real.robots
-
-        known = [m.name for m in pkgutil.iter_modules(real.robots.__path__)]
-        raise ConfigError(f"robot {name!r} is unknown; {did_you_mean(name, known)}") from error
+ENGINES = ("mujoco", "pybullet")  # modules of sim
+REWARDS = ("sparse", "dense")
 
 
 @dataclass
 class ArmConfig:
     task: dict[str, Any] = field(default_factory=dict)  # `_target_` and options of the task
     robot: str = "panda"  # a module of real.robots
+    engine: str = "mujoco"  # mujoco or pybullet: the same world and the same control law
     action: str = "ee_pose"  # ee_pose: absolute pose of the tool and gripper width; joint: joint positions and gripper width
+    reward: str = "sparse"  # sparse: 1 when it is done, else 0; dense: from 0 to 1, the nearer the better
     expert: str = ""  # class of the scripted demonstrator, for `waldo collect`
     num_envs: int = 100  # episodes at once
     rate_hz: float = 20.0  # control steps per second
     max_steps: int = 240  # control steps per episode
     image_size: int = 96  # height and width of the policy's cameras [px]
     images: bool = False  # render the policy's cameras every step; slow
-    threads: int = 0  # physics threads, 0 for all cores
+    threads: int = 0  # physics threads (MuJoCo) or processes (PyBullet), 0 for all cores
     home_noise: float = 0.02  # standard deviation of the arm's start around its home posture [rad]
 
 
@@ -83,24 +52,33 @@ class ArmVecEnv:
         for key in ("num_envs", "max_steps", "rate_hz", "image_size"):
             if not getattr(config, key) > 0:
                 raise ConfigError(f"env.{key}={getattr(config, key)}; it must be positive")
+        for key, allowed in (("engine", ENGINES), ("reward", REWARDS)):
+            if getattr(config, key) not in allowed:
+                raise ConfigError(f"env.{key}={getattr(config, key)!r}: {did_you_mean(getattr(config, key), allowed)}")
         self.config = config
-        self.task = build(config.task)
-        robot = load_robot(config.robot)
-        self.robot: RobotSpec = robot.SPEC
+        self.task: Task = build(config.task)
+        self.robot: RobotSpec = load_robot(config.robot).SPEC
         self.num_envs, self.max_steps = config.num_envs, config.max_steps
+        mounts = self.task.mounts or (Mount(),)
         size = (config.image_size, config.image_size)
-        self.spec = offered_spec(self.task, self.robot, config.rate_hz, config.action, dict.fromkeys(self.task.cameras, size))
-        model = build_model(self.task.scene, robot.MJCF, self.robot, self.task.edit)
-        self.physics = MujocoPhysics(model, self.robot, config.num_envs, config.threads)
-        self.kinematics = Kinematics(self.robot)
+        cameras = dict.fromkeys(self.task.cameras, size)
+        self.spec = offered_spec(self.task, self.robot, mounts, config.rate_hz, config.action, cameras)
+        self.action_low, self.action_high = action_bounds(self.robot, len(mounts), config.action)
+        self.instruction = self.task.instruction
+        self.camera_names = (self.task.film_camera, *self.task.cameras)
+        world = build_world(self.task.scene, config.robot, mounts, self.task.edit)
+        self.physics: Worlds = importlib.import_module(f"sim.{config.engine}").open_physics(world, config.num_envs, config.threads)
+        self.arms = world.arms
         steps = 1 / (config.rate_hz * self.physics.timestep)
         self.substeps = round(steps)
         if self.substeps < 1 or abs(steps - self.substeps) > 1e-6 * steps:
             raise ConfigError(
                 f"env.rate_hz={config.rate_hz:g}: a control step must be a whole number of physics steps of {self.physics.timestep:g} s"
             )
-        self._q_target = np.tile(self.robot.q_home, (self.num_envs, 1))
-        self._width_target = np.full(self.num_envs, self.robot.gripper_max_width)
+        self._home = np.tile(self.robot.q_home, len(self.arms))
+        self._dq_max = np.tile(self.robot.dq_max, len(self.arms))
+        self._q_target = np.tile(self._home, (self.num_envs, 1))
+        self._width_target = np.full((self.num_envs, len(self.arms)), self.robot.gripper_max_width)
         self._held = np.zeros(self.num_envs, int)
         self._step = np.zeros(self.num_envs, int)
 
@@ -110,7 +88,7 @@ class ArmVecEnv:
         rows = np.arange(self.num_envs)
         rngs = [np.random.Generator(np.random.Philox(key=int(seed))) for seed in seeds]
         self.physics.reset(rows)
-        self._q_target = np.array([self.robot.q_home + r.normal(0, self.config.home_noise, self.robot.dof) for r in rngs])
+        self._q_target = np.array([self._home + r.normal(0, self.config.home_noise, len(self._home)) for r in rngs])
         self._width_target[:] = self.robot.gripper_max_width
         self.physics.set_joints(self._q_target, self._width_target, rows)
         self.task.reset(self.physics, rngs, rows)
@@ -119,8 +97,9 @@ class ArmVecEnv:
 
     def observe(self) -> Obs:
         q, _ = self.physics.joints()
-        position, quat = self.kinematics.forward(q)
-        state = np.concatenate([position, quat, self.physics.width()[:, None]], 1)
+        widths = self.physics.widths()
+        parts = [part for i in range(len(self.arms)) for part in (*self.physics.tool(i), widths[:, i : i + 1])]
+        state = np.concatenate(parts, 1)
         obs = {"observation.state": state.astype(np.float32), "observation.joints": q.astype(np.float32), **self.task.observe(self.physics)}
         if self.config.images:
             for camera in self.task.cameras:
@@ -128,33 +107,50 @@ class ArmVecEnv:
         return obs
 
     def joint_targets(self, action: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """(R, A) actions of the given rows -> (R, dof) joint targets, no faster than the joints may go."""
+        """(R, A) actions of the given rows -> (R, J) joint targets, no faster than the joints may go."""
         previous = self._q_target[rows]
-        if self.config.action == "joint":
-            wanted = np.clip(action[:, :-1], self.robot.q_min, self.robot.q_max)
-        else:
-            wanted = self.kinematics.inverse(action[:, :3], action[:, 3:7], previous)
-        limit = np.asarray(self.robot.dq_max) / self.config.rate_hz
-        return previous + np.clip(wanted - previous, -limit, limit)
+        parts = []
+        for arm, order, before in zip(self.arms, np.split(action, len(self.arms), 1), np.split(previous, len(self.arms), 1)):
+            if self.config.action == "joint":
+                parts.append(np.clip(order[:, :-1], self.robot.q_min, self.robot.q_max))
+            else:
+                parts.append(arm.inverse(order[:, :3], order[:, 3:7], before))
+        limit = self._dq_max / self.config.rate_hz
+        return previous + np.clip(np.concatenate(parts, 1) - previous, -limit, limit)
 
-    def step(
-        self, action: np.ndarray, active: np.ndarray | None = None
-    ) -> tuple[Obs, np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    def as_joints(self, pose: np.ndarray, row: int) -> np.ndarray:
+        """The joint action (A,) of one row that does what an action of poses and widths (8 per arm,) would do."""
+        parts = []
+        for arm, order, before in zip(self.arms, np.split(pose, len(self.arms)), np.split(self._q_target[row], len(self.arms))):
+            parts += [arm.inverse(order[None, :3], order[None, 3:7], before[None])[0], order[7:]]
+        return np.concatenate(parts).astype(np.float32)
+
+    def step(self, action: np.ndarray, active: np.ndarray | None = None) -> tuple[Obs, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Raises SimulationError for an action that is not finite; positions out of reach are approached, widths clipped."""
         rows = np.arange(self.num_envs) if active is None else np.flatnonzero(active)
-        targets = self.joint_targets(np.asarray(action[rows], float), rows)
+        action = np.asarray(action[rows], float)
+        if not np.isfinite(action).all():
+            bad = sorted({self.spec.action.names[i] for i in np.argwhere(~np.isfinite(action))[:, 1]})
+            raise SimulationError(f"the action holds values that are not finite ({', '.join(bad)}); nothing was moved")
+        targets = self.joint_targets(action, rows)
         q_path = ramp(self._q_target[rows], targets, self.substeps)
         dq = (targets - self._q_target[rows]) * self.config.rate_hz
         travel = self.robot.gripper_speed / self.config.rate_hz
-        width = np.clip(action[rows, -1], 0, self.robot.gripper_max_width)
+        each = action.shape[1] // len(self.arms)
+        width = np.clip(action[:, each - 1 :: each], 0, self.robot.gripper_max_width)
         width = self._width_target[rows] + np.clip(width - self._width_target[rows], -travel, travel)
-        width_path = ramp(self._width_target[rows, None], width[:, None], self.substeps)[:, :, 0]
+        width_path = ramp(self._width_target[rows], width, self.substeps)
         self._q_target[rows], self._width_target[rows] = targets, width
         self.physics.step(q_path, dq, width_path, rows)
         self._step[rows] += 1
         self._held = np.where(self.task.success(self.physics), self._held + 1, 0)
-        success = self._held >= SUCCESS_STEPS
-        truncated = ~success & (self._step >= self.max_steps)
-        return self.observe(), success.astype(float), success, truncated, {"success": success}
+        broken = dict(self.physics.failed)
+        lost = np.isin(np.arange(self.num_envs), list(broken))
+        success = (self._held >= SUCCESS_STEPS) & ~lost
+        truncated = ~success & ~lost & (self._step >= self.max_steps)
+        reward = self.task.reward(self.physics) if self.config.reward == "dense" else success.astype(float)
+        info = {"success": success, "error": broken} if broken else {"success": success}
+        return self.observe(), reward, success | lost, truncated, info
 
     def render(self, camera: str = "", rows: np.ndarray | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
         """As the policy sees it, or with shadows for people when `camera` is the task's film camera (the default)."""
@@ -166,43 +162,3 @@ class ArmVecEnv:
 
     def close(self) -> None:
         self.physics.close()
-
-
-class ArmEnv(gymnasium.Env):
-    """One episode of an ArmVecEnv with Gymnasium's own interface."""
-
-    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012  Gymnasium's convention
-
-    def __init__(self, config: ArmConfig) -> None:
-        self.render_mode = "rgb_array"
-        self.vec = ArmVecEnv(config, num_envs=1)
-        box = {f.name: f.shape for f in self.vec.spec.observations if config.images or not f.is_image}
-        self.observation_space = gymnasium.spaces.Dict(
-            {
-                name: gymnasium.spaces.Box(0, 255, shape, np.uint8)
-                if len(shape) == 3
-                else gymnasium.spaces.Box(-np.inf, np.inf, shape, np.float32)
-                for name, shape in box.items()
-            }
-        )
-        robot = self.vec.robot
-        joint = config.action == "joint"
-        low = [*robot.q_min, 0.0] if joint else [-REACH] * 3 + [-1.0] * 4 + [0.0]
-        high = [*robot.q_max, robot.gripper_max_width] if joint else [REACH] * 3 + [1.0] * 4 + [robot.gripper_max_width]
-        self.action_space = gymnasium.spaces.Box(np.array(low, np.float32), np.array(high, np.float32))
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Obs, dict[str, Any]]:
-        super().reset(seed=seed)
-        episode = seed if seed is not None else int(self.np_random.integers(2**31))
-        return {k: v[0] for k, v in self.vec.reset(np.array([episode])).items()}, {}
-
-    def step(self, action: np.ndarray) -> tuple[Obs, float, bool, bool, dict[str, Any]]:
-        obs, reward, terminated, truncated, info = self.vec.step(np.asarray(action)[None])
-        row = {k: v[0] for k, v in obs.items()}
-        return row, float(reward[0]), bool(terminated[0]), bool(truncated[0]), {"success": bool(info["success"][0])}
-
-    def render(self) -> np.ndarray:
-        return self.vec.render()[0]
-
-    def close(self) -> None:
-        self.vec.close()

@@ -41,7 +41,7 @@ def env() -> Iterator[ArmVecEnv]:
 @pytest.fixture(scope="module")
 def inputs(env: ArmVecEnv, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     root = tmp_path_factory.mktemp("demonstrations") / "easy"
-    counts = collect(env, "sim.experts.PickPlaceExpert", root, np.arange(40), 0.0, {}, images=False)
+    counts = collect(env, "sim.tasks.pick_place.PickPlaceExpert", root, np.arange(40), 0.0, {}, images=False)
     assert counts["success"] >= 36
     return Inputs(DataConfig(path=str(root), only_success=True), n_obs_steps=2, horizon=16, n_action_steps=8)
 

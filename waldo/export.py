@@ -57,7 +57,7 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
 
 def _limits(robot: str) -> dict[str, Any]:
     """The limits of real.robots.<robot>, {} for what is no robot of ours (Push-T's agent)."""
-    from sim.env import load_robot
+    from sim.world import load_robot
 
     try:
         spec = load_robot(robot).SPEC

@@ -58,14 +58,14 @@ class TaskWorld:
         self._env.reset(np.array([seed]))
 
     def step(self, q: np.ndarray, dq: np.ndarray, width: float) -> None:
-        self._env.physics.step(q[None, None], dq[None], np.array([[width]]))
+        self._env.physics.step(q[None, None], dq[None], np.array([[[width]]]))
 
     def joints(self) -> tuple[np.ndarray, np.ndarray]:
         q, dq = self._env.physics.joints()
         return q[0].copy(), dq[0].copy()
 
     def width(self) -> float:
-        return float(self._env.physics.width()[0])
+        return float(self._env.physics.widths()[0, 0])
 
     def observe(self) -> Mapping[str, np.ndarray]:
         return {name: values[0] for name, values in self._env.task.observe(self._env.physics).items()}

@@ -13,7 +13,7 @@ from sim.collect import collect
 from sim.rollout import rollout
 from tests.sim.conftest import make_arm
 
-EXPERT = "sim.experts.PickPlaceExpert"
+EXPERT = "sim.tasks.pick_place.PickPlaceExpert"
 SEEDS = np.arange(500, 506)
 
 

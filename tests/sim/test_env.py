@@ -83,10 +83,10 @@ def test_what_is_observed_is_the_state_of_the_simulation(arm):
     )
     obs = env.observe()
     q, _ = env.physics.joints()
-    position, quat = env.kinematics.forward(q)
+    position, quat = env.arms[0].forward(q)
     np.testing.assert_allclose(obs["observation.joints"], q, atol=1e-6)
     np.testing.assert_allclose(obs["observation.state"][:, :7], np.concatenate([position, quat], 1), atol=1e-6)
-    np.testing.assert_allclose(obs["observation.state"][:, 7], env.physics.width(), atol=1e-6)
+    np.testing.assert_allclose(obs["observation.state"][:, 7], env.physics.widths()[:, 0], atol=1e-6)
     np.testing.assert_allclose(obs["observation.environment_state"][0, :7], [0.5, -0.2, 0.3, 1, 0, 0, 0], atol=1e-6)
     np.testing.assert_allclose(obs["observation.environment_state"][1, 3:7], [0.5, -0.5, -0.5, -0.5], atol=1e-6)  # w >= 0
     for feature in env.spec.observations:

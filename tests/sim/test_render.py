@@ -71,7 +71,7 @@ try:
     env.render()
 except RenderError as error:
     print(error)
-counts = collect(env, "sim.experts.PickPlaceExpert", Path("demo"), np.array([1]), 0.0, {})
+counts = collect(env, "sim.tasks.pick_place.PickPlaceExpert", Path("demo"), np.array([1]), 0.0, {})
 print(counts["no_images"])
 print(Dataset.open("demo").camera_keys)
 """

@@ -1,0 +1,1 @@
+"""From a state of the world to pictures: colour, depth, segmentation; OpenGL where there is one."""
