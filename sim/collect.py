@@ -16,8 +16,11 @@ from data.record import Recorder
 from data.signals import ACTOR, EXPERT, RL
 from data.spec import Feature, PolicySpec
 from data.store import Dataset
-from sim.demonstrate import demonstrate, mixture
+from sim.base import VecEnv
+from sim.demonstrate import Demonstration, demonstrate, mixture
 from sim.env import ArmVecEnv
+
+NO_MATTER = ("num_envs", "threads", "workers", "images", "python", "isolate")  # settings that change no demonstration
 
 
 def features_of(spec: PolicySpec) -> list[Feature]:
@@ -27,8 +30,7 @@ def features_of(spec: PolicySpec) -> list[Feature]:
 
 
 def collect(
-    env: ArmVecEnv,
-    expert: str,
+    env: VecEnv,
     root: Path,
     seeds: np.ndarray,
     styles: Mapping[str, float],
@@ -44,28 +46,25 @@ def collect(
     cameras = {f.name: (f.shape[0], f.shape[1]) for f in env.spec.observations if f.is_image and images}
     missing = ""
     try:
-        if images:
+        if images and isinstance(env, ArmVecEnv):
             env.render(env.task.cameras[0], np.array([0]))
     except RenderError as error:
         cameras, missing = {}, str(error)
     seen = tuple(f for f in env.spec.observations if not f.is_image or f.name in cameras)
     spec = dataclasses.replace(env.spec, observations=seen).to_json()
-    settings = {k: v for k, v in dataclasses.asdict(env.config).items() if k not in ("num_envs", "threads", "images")}
-    origin = {"first_seed": int(seeds[0]), "styles": dict(styles), "expert": expert, "environment": settings, "spec": spec}
+    settings = {k: v for k, v in dataclasses.asdict(env.config).items() if k not in NO_MATTER}  # type: ignore[attr-defined]
+    origin = {"first_seed": int(seeds[0]), "styles": dict(styles), "environment": settings, "spec": spec}
     if not overwrite:
         _require_same(root, origin)
     features = features_of(env.spec)
     chosen = mixture(len(seeds), dict(styles))
-    with Recorder(root, env.spec.rate_hz, features, env.robot.name, cameras, overwrite, provenance={**provenance, **origin}) as recorder:
+    with Recorder(root, env.spec.rate_hz, features, env.spec.robot, cameras, overwrite, provenance={**provenance, **origin}) as recorder:
         already = recorder.committed
         with tqdm(total=len(seeds), initial=already, desc="collect", unit="episode") as bar:
-            for done in demonstrate(env, expert, seeds[already:], chosen[already:]):
+            for done in demonstrate(env, seeds[already:], chosen[already:]):
                 if done.error:
                     raise DatasetError(f"the demonstration of seed {done.seed} broke the simulation: {done.error}")
-                pictures = {
-                    name: np.stack([env.physics.show(state, name.rpartition(".")[2], size) for state in done.states])
-                    for name, size in cameras.items()
-                }
+                pictures = {name: _pictures(env, done, name, size) for name, size in cameras.items()}
                 actor = np.full(len(done.states), EXPERT, np.uint8)
                 recorder.add_episode({**done.columns, ACTOR.name: actor}, env.instruction, pictures)
                 bar.update()
@@ -74,6 +73,13 @@ def collect(
     starts = np.concatenate([[0], dataset.episode_ends[:-1]])
     successes = int(np.logical_or.reduceat(success, starts).sum())
     return {"episodes": dataset.num_episodes, "success": successes, "frames": dataset.num_frames, "no_images": missing}
+
+
+def _pictures(env: VecEnv, done: Demonstration, name: str, size: tuple[int, int]) -> np.ndarray:
+    """(T, height, width, 3) uint8 of one camera."""
+    if not isinstance(env, ArmVecEnv):
+        return done.images[name]
+    return np.stack([env.physics.show(state, name.rpartition(".")[2], size) for state in done.states])
 
 
 def _require_same(root: Path, origin: Mapping[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from data.statistics import wilson
 from policies.base import Sampler
 from sim.base import VecEnv
 from sim.caption import caption
-from sim.rollout import FILM_EVERY, rollout
+from sim.players import Experts
+from sim.rollout import FILM_EVERY, EpisodeResult, rollout
+
+NAMED = 5  # broken episodes that are told of at the end
 
 
 def evaluate(
     env: VecEnv,
-    sampler: Sampler,
+    player: Sampler | Experts,
     seeds: Iterable[int],
     out: Path,
     identity: str = "",
@@ -28,8 +32,10 @@ def evaluate(
     videos: int = 0,
     camera: str = "",
 ) -> list[dict[str, Any]]:
-    """Rows of every seed, also in `out/episodes.jsonl`. Films the first `videos` seeds to out/videos.
+    """Rows of every seed, also in `out/episodes.jsonl`. Films the first `videos` seeds to out/videos. Episodes in which the
+    environment broke count as failed, and are named.
 
+    player     a policy, or the environment's scripted experts
     identity   says what is evaluated, and where: rows that `out` holds of the same are kept, rows of anything else are set
                aside under another name. Without it nothing is known to be the same
     """
@@ -48,7 +54,8 @@ def evaluate(
                 bar.update(kept + written + group - running - bar.n)
 
             written = 0
-            episodes = rollout(env, sampler, todo, film=wanted[:videos], camera=camera, on_step=show)
+            play = player.episodes if isinstance(player, Experts) else partial(_rollout, player)
+            episodes = play(env, todo, film=wanted[:videos], camera=camera, on_step=show)
             for number, result in enumerate(episodes, 1):
                 if result.frames:
                     name = f"seed_{result.seed}_{'success' if result.success else 'failure'}.mp4"
@@ -59,7 +66,16 @@ def evaluate(
                 log.append(result.row())
                 written = number
         rows = {row["seed"]: row for row in log.rows()}
+    broken = [rows[seed] for seed in wanted if rows[seed].get("error")]
+    for row in broken[:NAMED]:
+        print(f"seed {row['seed']} counts as failed: {row['error']}")
+    if len(broken) > NAMED:
+        print(f"... and {len(broken) - NAMED} more, in {out / 'episodes.jsonl'}")
     return [rows[seed] for seed in wanted]
+
+
+def _rollout(policy: Sampler, env: VecEnv, seeds: list[int], **options: Any) -> Iterator[EpisodeResult]:
+    return rollout(env, policy, seeds, **options)
 
 
 def _set_aside(out: Path, identity: str) -> None:

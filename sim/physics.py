@@ -196,9 +196,7 @@ class Worlds(ABC):
         states = self.state()
         return np.stack([self.show(states[i], camera, size, beautiful) for i in rows])
 
-    def show(
-        self, state: np.ndarray, camera: str, size: tuple[int, int], beautiful: bool = False, look: Look | None = None
-    ) -> np.ndarray:
+    def show(self, state: np.ndarray, camera: str, size: tuple[int, int], beautiful: bool = False, look: Look | None = None) -> np.ndarray:
         """Draw one row of `state`: (height, width, 3) uint8. look: what is to look otherwise than in the model."""
         return self._renderer.color(state, camera, size, beautiful, look)
 

@@ -31,10 +31,12 @@ class EpisodeResult:
     max_reward: float
     length: int  # control steps
     wall_s: float  # of its group, shared by the episodes that ran beside it
+    error: str = ""  # how the environment broke in the middle; such an episode has failed
     frames: tuple[np.ndarray, ...] = field(default=(), repr=False)  # (H, W, 3) uint8, if it was filmed
 
     def row(self) -> dict[str, Any]:
-        return {k: getattr(self, k) for k in ("seed", "success", "total_reward", "max_reward", "length", "wall_s")}
+        row = {k: getattr(self, k) for k in ("seed", "success", "total_reward", "max_reward", "length", "wall_s")}
+        return row | ({"error": self.error} if self.error else {})
 
 
 def sample_in_tiles(sampler: Sampler, obs: Obs, seeds: np.ndarray, tile: int = TILE) -> np.ndarray:
@@ -88,6 +90,7 @@ def _group(
     active = np.arange(n) < count
     success, ended = np.zeros(n, bool), np.zeros(n, bool)
     total, best, length = np.zeros(n), np.full(n, -np.inf), np.zeros(n, int)
+    errors: dict[int, str] = {}
     frames: dict[int, list[np.ndarray]] = {i: [] for i, seed in enumerate(seeds) if int(seed) in filmed}
     chunk = np.zeros((n, spec.horizon, spec.action.dim), np.float32)
     for step in range(env.max_steps):
@@ -103,10 +106,13 @@ def _group(
             for i, image in zip(film_rows, env.render(camera, film_rows, film_size), strict=True):
                 frames[int(i)].append(image)
         obs, reward, terminated, truncated, info = env.step(chunk[:, within], active)
-        total[active] += reward[active]
-        best[active] = np.maximum(best[active], reward[active])
+        broken = info.get("error", {})
+        errors |= {i: text for i, text in broken.items() if active[i]}
+        sound = active & ~np.isin(np.arange(n), list(broken))
+        total[sound] += reward[sound]
+        best[sound] = np.maximum(best[sound], reward[sound])
         length[active] += 1
-        success[active] |= info["success"][active]
+        success[sound] |= info["success"][sound]
         ended |= active & (terminated | truncated)
         active &= ~ended
         for name in names:
@@ -116,7 +122,17 @@ def _group(
         if not active.any():
             break
     wall = time.perf_counter() - began
+    best = np.where(np.isfinite(best), best, 0.0)  # broken in the first step
     return [
-        EpisodeResult(int(seeds[i]), bool(success[i]), float(total[i]), float(best[i]), int(length[i]), wall, tuple(frames.get(i, ())))
+        EpisodeResult(
+            int(seeds[i]),
+            bool(success[i]) and i not in errors,
+            float(total[i]),
+            float(best[i]),
+            int(length[i]),
+            wall,
+            errors.get(i, ""),
+            tuple(frames.get(i, ())),
+        )
         for i in range(count)
     ]

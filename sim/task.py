@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -19,21 +19,19 @@ if TYPE_CHECKING:
 
     from sim.world import Mount
 
-C = TypeVar("C")
-LEVELS = ("easy", "medium", "hard")
 POSE = ("x", "y", "z", "qw", "qx", "qy", "qz")
 POSE_UNITS = ("m", "m", "m", "1", "1", "1", "1")
 
 
-def at_level(config: C, levels: Mapping[str, Mapping[str, Any]]) -> C:
-    """The config with every field that is None filled in from its `level`.
+def at_level(config: Any, levels: Mapping[str, Mapping[str, Any]]) -> Any:
+    """The config with every field that is None filled in from its `level`; Any, because its fields say that they may be None.
 
     Raises ConfigError for a level that does not exist.
     """
-    level = config.level  # type: ignore[attr-defined]
+    level = config.level
     if level not in levels:
         raise ConfigError(f"env.task.level={level!r}; {did_you_mean(level, levels)}")
-    return dataclasses.replace(config, **{k: v for k, v in levels[level].items() if getattr(config, k) is None})  # type: ignore[type-var]
+    return dataclasses.replace(config, **{k: v for k, v in levels[level].items() if getattr(config, k) is None})
 
 
 def require_range(name: str, bounds: Any) -> None:
@@ -48,7 +46,9 @@ def pose_feature(name: str, *things: str, extra: tuple[tuple[str, str], ...] = (
     units = POSE_UNITS * len(things)
     size = len(names) + len(extra)
     quaternions = tuple(7 * i + 3 for i in range(len(things)))
-    return Feature(name, (size,), names=names + tuple(n for n, _ in extra), units=units + tuple(u for _, u in extra), quaternions=quaternions)
+    return Feature(
+        name, (size,), names=names + tuple(n for n, _ in extra), units=units + tuple(u for _, u in extra), quaternions=quaternions
+    )
 
 
 class ArmTask:
@@ -91,9 +91,7 @@ class ArmTask:
         return np.concatenate(parts, 1)
 
     @staticmethod
-    def lay(
-        physics: Physics, body: str, xy: np.ndarray, z: float | np.ndarray, yaw: float | np.ndarray, rows: np.ndarray
-    ) -> None:
+    def lay(physics: Physics, body: str, xy: np.ndarray, z: float | np.ndarray, yaw: float | np.ndarray, rows: np.ndarray) -> None:
         """Put a body at (R, 2) [m], height z [m], turned by yaw [rad] about the vertical."""
         count = len(rows)
         position = np.concatenate([xy, np.broadcast_to(np.asarray(z, float).reshape(-1, 1), (count, 1))], 1)

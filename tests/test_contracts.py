@@ -37,10 +37,11 @@ BLIND = make_spec(horizon=16, n_action_steps=8)
 
 
 def group(name, real=True):
-    """The YAML files of a group; `real` leaves out those that stand for nothing."""
+    """The YAML files of a group; `real` leaves out those that stand for nothing, or that only play."""
     paths = sorted((CONFIGS / name).glob("*.yaml"))
     assert paths, f"configs/{name} holds no YAML: its contract would be tested by nothing"
-    return [p.stem for p in paths if not real or OmegaConf.load(p).get("_target_", "?")]
+    targets = {p.stem: OmegaConf.load(p).get("_target_", "?") for p in paths}
+    return [stem for stem, target in targets.items() if not real or (target and not target.startswith("sim.players."))]
 
 
 def load(group_name, name, spec=SPEC, **options):

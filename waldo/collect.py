@@ -1,11 +1,14 @@
 """Record demonstrations from a scripted expert into a LeRobotDataset v3.0.
 
-Episodes run side by side in simulation; proprioception, object poses (the simulator's ground truth) and two cameras
-are recorded at the control rate. Some demonstrators are sloppy or fail: `next.success` says which episodes succeeded.
+Episodes run side by side in simulation; proprioception, object poses (the simulator's ground truth) and the cameras
+are recorded at the control rate. Some demonstrators are sloppy, slow, trembling or make mistakes: `styles` says how many,
+`next.success` which episodes succeeded. Environments of others are recorded too, where they bring an expert.
 A collection that was interrupted goes on where it stopped; every finished episode is safe at any instant.
 
 examples:
   waldo collect episodes=200 dataset=datasets/pick_place
+  waldo collect env=stack env.engine=pybullet env.task.level=hard dataset=datasets/stack
+  waldo collect styles.noisy=0.2 styles.wrong=0.2 dataset=datasets/mixed          mixed quality, for offline RL
   waldo collect env.action=joint dataset=datasets/pick_place_joint     joint positions instead of tool poses
 """
 
@@ -20,22 +23,22 @@ from data.config import build
 from data.errors import ConfigError
 from data.results import Figure
 from sim.collect import collect
+from sim.env import ArmVecEnv
 from waldo import provenance
 
 
 def run(cfg: DictConfig, out: Path) -> list[Figure]:
     if cfg.episodes < 1:
         raise ConfigError(f"episodes={cfg.episodes}: at least one demonstration is needed")
-    if not 0 <= cfg.sloppy <= 1:
-        raise ConfigError(f"sloppy={cfg.sloppy} is a share; allowed: 0 to 1")
     if not cfg.env.get("_target_"):
         raise ConfigError("this needs an environment: env=pick_place")
     env = build(cfg.env)
-    if not getattr(env.config, "expert", ""):
-        raise ConfigError("this environment has no scripted expert (env.expert)")
     seeds = cfg.seed + np.arange(cfg.episodes)
-    origin = {"seed": int(cfg.seed), "sloppy": float(cfg.sloppy), "versions": provenance.collect().get("versions")}
-    counts = collect(env, env.config.expert, Path(cfg.dataset), seeds, cfg.sloppy, origin, cfg.overwrite, cfg.images)
+    styles = {str(name): float(share) for name, share in cfg.styles.items() if share}
+    if not isinstance(env, ArmVecEnv):
+        styles = {"clean": 1.0}  # who comes with an environment of others has one way
+    origin = {"seed": int(cfg.seed), "versions": provenance.collect().get("versions")}
+    counts = collect(env, Path(cfg.dataset), seeds, styles, origin, cfg.overwrite, cfg.images)
     env.close()
     if counts["no_images"]:
         print(f"recorded without images: {counts['no_images']}")

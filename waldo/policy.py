@@ -17,6 +17,8 @@ from policies.base import Sampler
 from policies.module import SpecModule
 from waldo import provenance
 
+NO_MATTER = ("num_envs", "threads", "workers")  # settings of an environment that change no episode
+
 
 def load_sampler(path: str, critic: str, steer: DictConfig, untrained: bool = False, trust: str = "") -> Sampler:
     """Raises CheckpointError for what cannot be loaded, ConfigError for what does not go together."""
@@ -49,23 +51,34 @@ def load_policy(folder: Path, trust: str = "") -> Any:
     return policy
 
 
+def build_env(node: DictConfig) -> Any:
+    """Raises ConfigError for env=none."""
+    if not node.get("_target_"):
+        raise ConfigError("this needs an environment: env=pick_place")
+    return build(node)
+
+
 def open_env(node: DictConfig, spec: PolicySpec) -> Any:
     """The environment for a policy of this spec, with its cameras on if the policy looks through them. Raises SpecError if they do not fit,
     ConfigError for env=none.
     """
-    if not node.get("_target_"):
-        raise ConfigError("this needs an environment: env=pick_place")
-    env = build(node)
+    env = build_env(node)
     require_match(spec, env.spec, f"environment {env.spec.task}")
     if any(f.is_image for f in spec.observations) and hasattr(env.config, "images"):
         env.config.images = True
     return env
 
 
+def place(env: DictConfig) -> str:
+    """All of an environment that decides an episode's result, our code included."""
+    settings = OmegaConf.to_container(env)
+    assert isinstance(settings, dict)
+    return f"{provenance.git_state()['commit']} { {key: value for key, value in settings.items() if key not in NO_MATTER} }"
+
+
 def identity(sampler: Sampler, env: DictConfig) -> str:
     """sha256 (hex) of all that decides an episode's result: the policy's parts with their weights, the environment, our code."""
-    place = {key: value for key, value in OmegaConf.to_container(env).items() if key not in ("num_envs", "threads")}  # type: ignore[union-attr]
-    digest = hashlib.sha256(f"{provenance.git_state()['commit']} {place}".encode())
+    digest = hashlib.sha256(place(env).encode())
     for part in (sampler, getattr(sampler, "sampler", None), getattr(sampler, "critic", None)):
         if part is None:
             continue

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from data.config import build, typed
+from data.config import build, locate, typed
+from data.errors import ConfigError
 from data.results import Figure
 from data.statistics import mean_interval
 from policies.inputs import DataConfig, Inputs
@@ -28,6 +29,8 @@ from waldo.policy import identity, open_env
 
 
 def run(cfg: DictConfig, out: Path) -> list[Figure]:
+    if not (cfg.policy.get("_target_") and hasattr(locate(cfg.policy._target_), "loss")):
+        raise ConfigError(f"policy={cfg.policy.get('_target_') or 'none'} cannot be trained; `waldo train --help` lists those that can")
     inputs = Inputs(typed(DataConfig, cfg.data, "data"), cfg.n_obs_steps, cfg.horizon, cfg.n_action_steps)
     env = open_env(cfg.env, inputs.spec) if cfg.env.get("_target_") else None  # before an hour of training, not after
     torch.manual_seed(cfg.seed)

@@ -62,7 +62,8 @@ class PickPlace(ArmTask):
     )
 
     def __init__(self, config: PickPlaceConfig) -> None:
-        self.config = config = at_level(config, LEVELS)
+        config = at_level(config, LEVELS)
+        self.config = config
         for name in ("cube_x", "cube_y", "bin_x", "bin_y"):
             require_range(f"env.task.{name}", getattr(config, name))
         if not 0.01 <= config.cube_half <= 0.035:
@@ -80,7 +81,9 @@ class PickPlace(ArmTask):
 
     def observe(self, physics: Physics) -> dict[str, np.ndarray]:
         """(B, 10): the cube's pose, the bin's place."""
-        return {"observation.environment_state": np.concatenate([self.poses(physics, "cube"), physics.body("bin")[0]], 1).astype(np.float32)}
+        return {
+            "observation.environment_state": np.concatenate([self.poses(physics, "cube"), physics.body("bin")[0]], 1).astype(np.float32)
+        }
 
     def success(self, physics: Physics) -> np.ndarray:
         """The cube lies inside the bin and the gripper has let go of it."""

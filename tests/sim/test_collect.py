@@ -10,6 +10,8 @@ from data.rotations import matrix_from_quat
 from data.store import Dataset
 from policies.inputs import DataConfig, offered_spec
 from sim.collect import collect
+from sim.demonstrate import demonstrate, mixture
+from sim.experts import Demonstrator
 from sim.rollout import rollout
 from tests.sim.conftest import make_arm
 
@@ -18,9 +20,9 @@ SEEDS = np.arange(500, 506)
 
 
 def record(root, num_envs=6, seeds=SEEDS, sloppy=0.5, images=False, **options):
-    env = make_arm(num_envs, **options)
+    env = make_arm(num_envs, expert=EXPERT, **options)
     try:
-        return collect(env, EXPERT, root, seeds, sloppy, {"seed": int(seeds[0])}, images=images)
+        return collect(env, root, seeds, {"clean": 1 - sloppy, "sloppy": sloppy}, {"seed": int(seeds[0])}, images=images)
     finally:
         env.close()
 
@@ -37,13 +39,11 @@ def vectors(dataset):
 
 def test_clean_demonstrators_succeed():
     """At least 18 of 20, on the task as it is configured for users."""
-    from sim.collect import _demonstrate
-
-    env = make_arm(20)
-    episodes = _demonstrate(env, EXPERT, np.arange(2000, 2020), [False] * 20)
+    env = make_arm(20, expert=EXPERT)
+    episodes = list(demonstrate(env, np.arange(2000, 2020), ["clean"] * 20))
     env.close()
-    assert sum(bool(columns["next.success"].any()) for columns, _ in episodes) >= 18
-    lengths = [len(columns["action"]) for columns, _ in episodes]
+    assert sum(done.success for done in episodes) >= 18
+    lengths = [len(done.columns["action"]) for done in episodes]
     assert 40 < min(lengths) and max(lengths) < 240  # nobody needs the whole time, nobody is done at once
 
 
@@ -77,17 +77,17 @@ def test_the_number_of_environments_changes_nothing(recorded, tmp_path):
 
 
 def test_an_interrupted_collection_goes_on(recorded, tmp_path, monkeypatch):
-    import sim.collect as module
+    import sim.demonstrate as module
 
-    demonstrate, groups = module._demonstrate, []
+    group, groups = module._group, []
 
     def failing(*args):
         groups.append(args)
         if len(groups) == 2:
             raise KeyboardInterrupt
-        return demonstrate(*args)
+        return group(*args)
 
-    monkeypatch.setattr(module, "_demonstrate", failing)
+    monkeypatch.setattr(module, "_group", failing)
     with pytest.raises(KeyboardInterrupt):
         record(tmp_path / "cut", num_envs=4)
     assert Dataset.open(tmp_path / "cut").num_episodes == 4
@@ -108,20 +108,32 @@ def test_a_dataset_that_began_with_other_seeds_is_not_continued(recorded, tmp_pa
     assert Dataset.open(tmp_path / "demo").num_episodes == 1
 
 
-def test_sloppy_ones_are_spread_evenly_and_some_fail(tmp_path):
-    env, flags = make_arm(9), []
-    import sim.collect as module
+def test_styles_are_spread_evenly_in_their_shares():
+    chosen = mixture(18, {"clean": 2 / 3, "sloppy": 1 / 3})
+    assert chosen.count("sloppy") == 6
+    assert all(chosen[i : i + 3].count("sloppy") == 1 for i in range(0, 18, 3))
+    many = mixture(100, {"clean": 5, "noisy": 2, "slow": 2, "wrong": 1})
+    assert [many.count(name) for name in ("clean", "noisy", "slow", "wrong")] == [50, 20, 20, 10]
+    assert mixture(4, {"slow": 1.0}) == ["slow"] * 4
+    for shares in ({}, {"clean": 0.0}, {"clean": 1.0, "wrong": -0.1}):
+        with pytest.raises(ConfigError, match="shares of the styles"):
+            mixture(3, shares)
 
-    original = module._demonstrate
-    module._demonstrate = lambda e, x, seeds, sloppy: flags.extend(sloppy) or original(e, x, seeds, sloppy)
-    try:
-        counts = collect(env, EXPERT, tmp_path / "d", np.arange(900, 918), 1 / 3, {}, images=False)
-    finally:
-        module._demonstrate = original
-        env.close()
-    assert sum(flags) == 6
-    assert all(sum(flags[i : i + 3]) == 1 for i in range(0, 18, 3))
-    assert 12 <= counts["success"] < 18
+
+def test_some_who_are_sloppy_fail_and_slow_ones_take_longer():
+    env, seeds = make_arm(18, expert=EXPERT), np.arange(900, 918)
+    clean, sloppy, slow = (list(demonstrate(env, seeds, [style] * 18)) for style in ("clean", "sloppy", "slow"))
+    env.close()
+    assert 4 <= sum(done.success for done in sloppy) < 15 < sum(done.success for done in clean)
+    mean = [np.mean([len(done.columns["action"]) for done in group if done.success]) for group in (clean, slow)]
+    assert mean[1] > 1.3 * mean[0]
+
+
+def test_an_unknown_style_is_refused():
+    env = make_arm(1, expert=EXPERT)
+    with pytest.raises(ConfigError, match="no style 'clen' of demonstrating; did you mean 'clean'"):
+        list(demonstrate(env, SEEDS[:1], ["clen"]))
+    env.close()
 
 
 def test_the_dataset_says_what_a_policy_can_see_and_do(recorded):
@@ -152,17 +164,21 @@ def test_demonstrations_in_joint_space_move_the_tool_the_same_way(tmp_path):
 
 
 def test_an_expert_that_does_nothing_is_an_error(tmp_path):
-    env = make_arm(1)
+    env = make_arm(1, expert="tests.sim.test_collect.Idle")
     with pytest.raises(ConfigError, match="did nothing"):
-        collect(env, "tests.sim.test_collect.Idle", tmp_path / "d", SEEDS[:1], 0.0, {}, images=False)
+        collect(env, tmp_path / "d", SEEDS[:1], {"clean": 1.0}, {}, images=False)
     env.close()
 
 
-class Idle:
-    def __init__(self, rng, sloppy, rate_hz):
-        self.obs = {}
+def test_an_environment_without_an_expert_cannot_demonstrate(tmp_path):
+    env = make_arm(1)
+    with pytest.raises(ConfigError, match="pick_place has no scripted expert"):
+        collect(env, tmp_path / "d", SEEDS[:1], {"clean": 1.0}, {}, images=False)
+    env.close()
 
-    def script(self):
+
+class Idle(Demonstrator):
+    def plan(self):
         yield from ()
 
 

@@ -5,10 +5,11 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from data.config import build
-from data.errors import ConfigError
+from data.errors import ConfigError, SimulationError
 from data.rotations import matrix_from_quat, rotation_vector
 from sim.control import LAG
-from sim.env import SUCCESS_STEPS, ArmConfig, ArmEnv
+from sim.env import SUCCESS_STEPS, ArmConfig
+from sim.single import ArmEnv
 from tests.sim.conftest import TASK, wander
 
 SEEDS = np.arange(40, 48)
@@ -214,7 +215,10 @@ def test_the_action_space_holds_everything_the_robot_can_do(action):
         ({"action": "jiont"}, "env.action='jiont': did you mean 'joint'"),
         ({"task": {"_target_": TASK["_target_"], "cube_haf": 0.02}}, "unknown option 'cube_haf'; did you mean 'cube_half'"),
         ({"task": {"_target_": TASK["_target_"], "cube_half": 0.2}}, "cube_half=0.2 does not fit the gripper; allowed: 0.01 to 0.035"),
-        ({"task": {"_target_": TASK["_target_"], "bin_x": [0.6, 0.4]}}, "bin_x must be .low, high. in metres"),
+        ({"task": {"_target_": TASK["_target_"], "bin_x": [0.6, 0.4]}}, r"env.task.bin_x must be \[low, high\], found \[0.6, 0.4\]"),
+        ({"task": {"_target_": TASK["_target_"], "level": "hrd"}}, "env.task.level='hrd'; did you mean 'hard'"),
+        ({"engine": "mujocco"}, "env.engine='mujocco': did you mean 'mujoco'"),
+        ({"reward": "sparce"}, "env.reward='sparce': did you mean 'sparse'"),
         ({"rate_hz": 30.0}, "rate_hz=30"),
         ({"rate_hz": 0.0}, "rate_hz=0"),
         ({"num_envs": 0}, "num_envs=0"),
@@ -224,6 +228,40 @@ def test_the_action_space_holds_everything_the_robot_can_do(action):
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         build({"_target_": "sim.env.ArmVecEnv", "task": TASK, "threads": 1, "num_envs": 1, **options})
+
+
+def test_an_action_that_is_not_finite_moves_nothing(arm):
+    env = arm(2)
+    obs = env.reset(SEEDS[:2])
+    before, action = env.physics.state().copy(), obs["observation.state"].copy()
+    action[1, [1, 7]] = np.nan
+    with pytest.raises(SimulationError, match="not finite \\(gripper_width, y\\); nothing was moved"):
+        env.step(action)
+    np.testing.assert_array_equal(env.physics.state(), before)
+    env.step(action, np.array([True, False]))  # a row that has ended may hold anything
+
+
+def test_a_simulation_that_explodes_fails_alone(arm):
+    env = arm(3)
+    obs = env.reset(SEEDS[:3])
+    env.physics.qvel[1, :] = 1e12
+    _, _, terminated, truncated, info = env.step(obs["observation.state"])
+    assert list(info["error"]) == [1] and "unstable" in info["error"][1]
+    assert terminated.tolist() == [False, True, False] and not truncated.any() and not info["success"].any()
+    again = env.reset(SEEDS[:3])
+    for name in obs:
+        np.testing.assert_array_equal(again[name], obs[name])
+
+
+def test_the_dense_reward_grows_with_what_is_done(arm):
+    env = arm(1, reward="dense")
+    env.reset(SEEDS[:1])
+    far = env.task.reward(env.physics)[0]
+    env.physics.set_body("cube", env.physics.tool()[0], np.array([[1.0, 0, 0, 0]]), np.array([0]))
+    held = env.task.reward(env.physics)[0]
+    env.physics.set_body("cube", env.physics.body("bin")[0] + [0, 0, 0.03], np.array([[1.0, 0, 0, 0]]), np.array([0]))
+    done = env.task.reward(env.physics)[0]
+    assert 0 <= far < held < done == 1.0
 
 
 def test_what_the_task_can_change_it_changes(arm):
