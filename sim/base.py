@@ -26,6 +26,7 @@ class VecEnv(Protocol):
     num_envs: int
     max_steps: int
     instruction: str  # what is asked, in words
+    drawing: bool  # whether the next observation needs its pictures; where not, the last ones may be given again
     camera_names: tuple[str, ...]  # what render() knows, the first for people
     action_low: np.ndarray  # (A,) finite: where a random action lies between
     action_high: np.ndarray  # (A,)

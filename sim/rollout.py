@@ -85,6 +85,7 @@ def _group(
     began = time.perf_counter()
     n, count = env.num_envs, len(seeds)
     names = [f.name for f in spec.observations]
+    env.drawing = True
     obs = env.reset(seeds)
     history = {name: np.repeat(obs[name][:, None], spec.n_obs_steps, 1) for name in names}  # (B, n_obs_steps, ...)
     active = np.arange(n) < count
@@ -93,6 +94,7 @@ def _group(
     errors: dict[int, str] = {}
     frames: dict[int, list[np.ndarray]] = {i: [] for i, seed in enumerate(seeds) if int(seed) in filmed}
     chunk = np.zeros((n, spec.horizon, spec.action.dim), np.float32)
+    seen = {-k % spec.n_action_steps for k in range(spec.n_obs_steps)}
     for step in range(env.max_steps):
         within = step % spec.n_action_steps
         if within == 0:
@@ -105,6 +107,8 @@ def _group(
         if len(film_rows):
             for i, image in zip(film_rows, env.render(camera, film_rows, film_size), strict=True):
                 frames[int(i)].append(image)
+        # Pictures are drawn for the observations that the policy will be shown, and for no others.
+        env.drawing = (step + 1) % spec.n_action_steps in seen
         obs, reward, terminated, truncated, info = env.step(chunk[:, within], active)
         broken = info.get("error", {})
         errors |= {i: text for i, text in broken.items() if active[i]}

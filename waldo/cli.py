@@ -53,8 +53,10 @@ def _dispatch(words: list[str]) -> int:
         return 0 if flags & {"--help", "-h"} else 2
     if flags & {"--help", "-h"}:
         return _say(manual.page(command, rest, config_dir))
+    from sim import gl
     from waldo.jobs import Job
 
+    gl.choose()  # before anything imports mujoco, in whatever order
     job = Job(command, tuple(rest), config_dir, traceback="--traceback" in flags)
     if "--cfg" in flags:
         return _say(job.show())

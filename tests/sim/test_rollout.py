@@ -9,6 +9,7 @@ from data.errors import SpecError, WaldoError
 from data.noise import fold, normal
 from sim.rollout import FILM_EVERY, TILE, rollout, sample_in_tiles
 from tests.policies.dummy import tiny_flow
+from tests.sim.conftest import make_arm
 from tests.sim.dummy import POSITION, SPEC, PointEnv
 
 
@@ -176,3 +177,39 @@ def test_an_action_that_is_not_finite_stops_the_episode():
     with pytest.raises(WaldoError, match="not finite at step 8"):
         list(rollout(env, Broken(), [1, 2]))
     assert all(np.isfinite(actions).all() and len(actions) == 8 for actions in env.actions.values())
+
+
+class Watching:
+    """A policy that keeps every picture it is shown and goes where it is."""
+
+    def __init__(self, spec, n_obs_steps, n_action_steps):
+        seen = tuple(spec.feature(name) for name in ("observation.state", "observation.images.front"))
+        self.spec = dataclasses.replace(
+            spec, observations=seen, n_obs_steps=n_obs_steps, horizon=n_action_steps, n_action_steps=n_action_steps
+        )
+        self.shown = []
+
+    def sample(self, obs, num_samples, seeds, guide=None):
+        self.shown.append(obs["observation.images.front"].copy())
+        goal = obs["observation.state"][:, -1:] + [0.02, 0, 0, 0, 0, 0, 0, 0]
+        return np.repeat(goal[:, None], self.spec.horizon, 2).astype(np.float32)
+
+
+@pytest.mark.needs_gl
+@pytest.mark.parametrize(("n_obs_steps", "n_action_steps"), [(1, 4), (2, 4), (3, 2)])
+def test_pictures_that_no_policy_sees_are_not_drawn_and_those_it_sees_are_the_same(gl, monkeypatch, n_obs_steps, n_action_steps):
+    shown, drawn = {}, {}
+    for always in (True, False):
+        env = make_arm(2, images=True, image_size=24, max_steps=9)
+        if always:
+            monkeypatch.setattr(type(env), "drawing", property(lambda self: True, lambda self, value: None), raising=False)
+        counted, render = [], env.physics.render
+        env.physics.render = lambda camera, rows, *rest, c=counted, r=render, **o: c.extend(rows) or r(camera, rows, *rest, **o)
+        policy = Watching(env.spec, n_obs_steps, n_action_steps)
+        list(rollout(env, policy, [3, 4]))
+        shown[always], drawn[always] = np.concatenate(policy.shown), len(counted)
+        env.close()
+        monkeypatch.undo()
+    np.testing.assert_array_equal(shown[False], shown[True])
+    assert len({picture.tobytes() for picture in shown[True][:, -1]}) > 2  # the arm moves
+    assert drawn[False] < drawn[True] or n_obs_steps >= n_action_steps

@@ -1,15 +1,21 @@
-"""Closed-loop policy steps per second of pick_place, batched, against the same episodes one at a time.
+"""Environment steps per second of pick_place, 64 at once, against Gymnasium's own vector environments of a plain MuJoCo one.
 
-The parts stand beside the whole: physics alone, rendering alone, network alone.
+Beside it: raw mujoco.batch (the limit), rendering against MuJoCo's default settings, and a closed loop of an image policy with
+the shares of physics, rendering and inference. Everything is measured in turns in one run; the figures are medians.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+import gymnasium
+import mujoco
 import numpy as np
 import torch
+from mujoco.batch import Batch
 from omegaconf import OmegaConf
 
 from data.config import build
@@ -18,6 +24,7 @@ from data.results import Figure
 from policies.normalize import Normalizer
 from sim.rollout import rollout
 from waldo.bench import Measurement
+from waldo.benchmarks.plain_env import PlainArm
 from waldo.manual import CONFIGS
 
 if TYPE_CHECKING:
@@ -25,71 +32,149 @@ if TYPE_CHECKING:
 
     from sim.env import ArmVecEnv
 
-BATCH = 64
-
-
-def _env(num_envs: int, max_steps: int) -> ArmVecEnv:
-    task = {"_target_": "sim.tasks.pick_place.PickPlace"}
-    env: ArmVecEnv = build({"_target_": "sim.env.ArmVecEnv", "task": task, "max_steps": max_steps}, num_envs=num_envs)
-    return env
-
-
-def _rate(call: object, count: int, seconds: float) -> tuple[float, int]:
-    """Things per second of a call that does `count` of them: the median of repeated calls."""
-    assert callable(call)
-    call()
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 3:
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return count / float(np.median(times)), len(times)
+BATCH, FEW = 64, 8
+WANTED = ("observation.state", "observation.images.front")
 
 
 def measure(cfg: DictConfig) -> Measurement:
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
-    steps = 48
-    many, one = _env(BATCH, steps), _env(1, steps)
-    wanted = ("observation.state", "observation.environment_state")
-    import dataclasses
-
-    spec = dataclasses.replace(
-        many.spec, observations=tuple(many.spec.feature(name) for name in wanted), n_obs_steps=2, horizon=16, n_action_steps=8
-    )
-    sizes = {f.name: f.shape[0] for f in spec.observations} | {"action": spec.action.dim}
-    normalizer = Normalizer(spec, {name: (-np.ones(n), np.ones(n)) for name, n in sizes.items()})
-    torch.manual_seed(cfg.seed)
-    policy = build(OmegaConf.load(CONFIGS / "policy" / "flow_mlp.yaml"), spec, normalizer).eval()  # type: ignore[arg-type]
-    whole = _rate(lambda: list(rollout(many, policy, np.arange(BATCH))), BATCH * steps, cfg.seconds)
-    single = _rate(lambda: list(rollout(one, policy, np.arange(1))), steps, cfg.seconds)
-
-    q = np.tile(many.robot.q_home, (BATCH, many.substeps, 1))
-    width = np.full((BATCH, many.substeps), 0.08)
-    physics = _rate(lambda: many.physics.step(q, np.zeros_like(q[:, 0]), width), BATCH, cfg.seconds)
-    action = np.zeros((BATCH, spec.action.dim), np.float32)
-    action[:, :7] = many.observe()["observation.state"][:, :7]
-    environment = _rate(lambda: many.step(action), BATCH, cfg.seconds)
-    obs = {f.name: np.full((32, 2, *f.shape), 0.5, np.float32) for f in spec.observations}
-    network = _rate(lambda: policy.sample(obs, 1, np.arange(32, dtype=np.uint64)), 32 * spec.n_action_steps, cfg.seconds)
-    parts = 1 / (1 / environment[0] + 1 / network[0])
-    others = [
-        Figure("part: physics alone", physics[0], "steps/s", physics[1]),
-        Figure("part: environment (physics, IK, observation)", environment[0], "steps/s", environment[1]),
-        Figure("part: network alone", network[0], "steps/s", network[1]),
-        Figure("sum of the parts: environment + network", parts, "steps/s"),
-        Figure("whole / sum", whole[0] / parts),
-    ]
+    others, steps = _steps(cfg)
     try:
-        render = _rate(lambda: many.render("front", np.arange(8)), 8, cfg.seconds)
-        others.append(Figure("beside it: rendering 96x96", render[0], "frames/s", render[1]))
+        others += [*_rendering(cfg.seconds), *_closed_loop(cfg)]
     except RenderError as error:
         print(f"rendering not measured: {error}")
-    many.close()
-    one.close()
-    return Measurement(
-        Figure(f"batched, {BATCH} at once", whole[0], "steps/s", whole[1]),
-        Figure("one at a time", single[0], "steps/s", single[1]),
-        others=others,
+    return Measurement(steps["ours"], steps["AsyncVectorEnv(8)"], others=others)
+
+
+def in_turns(calls: dict[str, tuple[Callable[[], Any], int]], seconds: float) -> dict[str, Figure]:
+    """Things per second of each call that does `count` of them: medians of calls that take turns for `seconds` each."""
+    for call, _ in calls.values():
+        call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    end = time.perf_counter() + seconds * len(calls)
+    while time.perf_counter() < end or min(map(len, times.values())) < 5:
+        for name, (call, _) in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: Figure(name, calls[name][1] / float(np.median(spent)), "/s", len(spent)) for name, spent in times.items()}
+
+
+def _steps(cfg: DictConfig) -> tuple[list[Figure], dict[str, Figure]]:
+    ours = _env(BATCH, action="joint", threads=cfg.threads)
+    ours.reset(np.arange(BATCH))
+    rng = np.random.default_rng(cfg.seed)
+    home = np.array([*ours.robot.q_home, ours.robot.gripper_max_width])
+    goals = [home + rng.normal(0, 0.1, (BATCH, 8)) * [*np.ones(7), 0.0] for _ in range(16)]  # everyone moves, nobody stands still
+    turn = {"ours": 0, "sync": 0, "async": 0}
+
+    def action(who: str, rows: int) -> np.ndarray:
+        turn[who] += 1
+        return goals[turn[who] % 16][:rows].astype(np.float32)
+
+    raw = Batch(ours.physics.model, BATCH, cfg.threads)
+    raw.state[:] = ours.physics._batch.state  # type: ignore[attr-defined]
+    control = np.tile(home, (BATCH, ours.substeps, 1))
+    with _vector(gymnasium.vector.SyncVectorEnv) as sync, _vector(gymnasium.vector.AsyncVectorEnv) as spread:
+        found = in_turns(
+            {
+                "ours": (lambda: ours.step(action("ours", BATCH)), BATCH),
+                "raw": (lambda: raw.rollout(ours.substeps, control, record=()), BATCH),
+                f"SyncVectorEnv({FEW})": (lambda: sync.env.step(action("sync", FEW)), FEW),
+                f"AsyncVectorEnv({FEW})": (lambda: spread.env.step(action("async", FEW)), FEW),
+            },
+            cfg.seconds,
+        )
+    ours.close()
+    mine = found["ours"]
+    figures = [dataclasses.replace(found[name], name=f"{name} of a plain MuJoCo environment") for name in list(found)[2:]]
+    figures.append(dataclasses.replace(found["raw"], name="raw mujoco.batch, no observation, no limits"))
+    figures += [Figure(f"ours / {name}", mine.value / found[name].value) for name in list(found)[1:]]
+    return figures, {**found, "ours": dataclasses.replace(mine, name=f"environment steps, {BATCH} at once")}
+
+
+class _vector:
+    """A Gymnasium vector environment of plain ones, closed at the end."""
+
+    def __init__(self, kind: type) -> None:
+        self.env = kind([PlainArm] * FEW)
+        self.env.reset(seed=0)
+
+    def __enter__(self) -> _vector:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.env.close()
+
+
+def _rendering(seconds: float) -> list[Figure]:
+    env = _env(FEW)
+    env.reset(np.arange(FEW))
+    model = env.physics.model
+    plain = mujoco.MjModel.from_xml_string("<mujoco/>").vis.quality  # MuJoCo's own settings
+    kept = model.vis.quality.shadowsize, model.vis.quality.offsamples
+    rows, data = np.arange(FEW), mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    env.render("front", rows)
+    model.vis.quality.shadowsize, model.vis.quality.offsamples = plain.shadowsize, plain.offsamples
+    usual = mujoco.Renderer(model, 96, 96)
+    model.vis.quality.shadowsize, model.vis.quality.offsamples = kept
+
+    def default() -> None:
+        usual.update_scene(data, "front")
+        usual.render()
+
+    found = in_turns({"ours": (lambda: env.render("front", rows), FEW), "default": (default, 1)}, seconds)
+    usual.close()
+    env.close()
+    return [
+        dataclasses.replace(found["ours"], name="rendering 96x96"),
+        dataclasses.replace(found["default"], name="rendering 96x96 with MuJoCo's default settings"),
+        Figure("rendering: ours / default", found["ours"].value / found["default"].value),
+    ]
+
+
+def _closed_loop(cfg: DictConfig) -> list[Figure]:
+    steps, rows = 48, 32
+    env = _env(rows, images=True, max_steps=steps, threads=cfg.threads)
+    spec = dataclasses.replace(
+        env.spec, observations=tuple(env.spec.feature(name) for name in WANTED), n_obs_steps=1, horizon=16, n_action_steps=8
     )
+    sizes = {"observation.state": 8, "action": spec.action.dim}
+    normalizer = Normalizer(spec, {name: (-np.ones(n), np.ones(n)) for name, n in sizes.items()})
+    torch.manual_seed(cfg.seed)
+    policy = build(OmegaConf.load(CONFIGS / "policy" / "bc.yaml"), spec, normalizer).eval()  # type: ignore[arg-type]
+    spent = {"physics": 0.0, "rendering": 0.0, "inference": 0.0}
+
+    def timed(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **options: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return call(*args, **options)
+            finally:
+                spent[name] += time.perf_counter() - start
+
+        return run
+
+    env.physics.step = timed("physics", env.physics.step)  # type: ignore[method-assign]
+    env.physics.render = timed("rendering", env.physics.render)  # type: ignore[method-assign]
+    policy.sample = timed("inference", policy.sample)
+    list(rollout(env, policy, np.arange(rows)))
+    spent.update(dict.fromkeys(spent, 0.0))
+    start, rounds = time.perf_counter(), 0
+    while time.perf_counter() - start < cfg.seconds or rounds < 3:
+        list(rollout(env, policy, np.arange(rows)))
+        rounds += 1
+    whole = time.perf_counter() - start
+    env.close()
+    size = sum(p.numel() for p in policy.parameters())
+    figures = [Figure(f"closed loop from images, {size / 1e6:.1f} M parameters", rows * steps * rounds / whole, "policy steps/s", rounds)]
+    figures += [Figure(f"share of {name}", seconds / whole) for name, seconds in spent.items()]
+    return [*figures, Figure("share of the rest", 1 - sum(spent.values()) / whole)]
+
+
+def _env(num_envs: int, **options: Any) -> ArmVecEnv:
+    task = {"_target_": "sim.tasks.pick_place.PickPlace"}
+    env: ArmVecEnv = build({"_target_": "sim.env.ArmVecEnv", "task": task, **options}, num_envs=num_envs)
+    return env
