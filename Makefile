@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 		|| { echo "error: waldo needs Python 3.11 or newer; say make PYTHON=/path/to/python3.11"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv; the first time takes a few minutes."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev,pusht,pybullet]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[dev,pusht,pybullet,robots,identify]'
 	@touch $@
 
 demo: $(STAMP)

@@ -15,7 +15,7 @@ from typing import Any
 
 from data.errors import SpecError
 
-ACTION_KINDS = ("joint", "ee_pose", "position")
+ACTION_KINDS = ("joint", "ee_pose", "position", "velocity", "torque")
 IMAGE_PREFIX = "observation.images."
 
 

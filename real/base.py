@@ -17,11 +17,16 @@ import numpy as np
 from data.errors import RobotError
 
 Vector = tuple[float, ...]
+Frame = tuple[float, float, float, float, float, float, float]  # x, y, z [m], qw, qx, qy, qz
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RobotSpec:
-    """An arm with a parallel gripper. Every limit is a magnitude per joint, from the source named in its file."""
+    """An arm with a gripper. Every limit is a magnitude per joint, from the source named in its file.
+
+    Its geometry is either a DH table (`dh`, `tcp`) or a general serial chain (`chain`), in which every joint turns about
+    the z axis of its own frame.
+    """
 
     name: str
     joint_names: tuple[str, ...]
@@ -32,8 +37,9 @@ class RobotSpec:
     dddq_max: Vector  # [rad/s^3]
     tau_max: Vector  # [N m]
     q_home: Vector  # [rad], where episodes start
-    dh: tuple[tuple[float, float, float], ...]  # (a [m], d [m], alpha [rad]) per joint and for the flange, Craig's convention
-    tcp: tuple[float, float]  # tool centre point in the flange frame: shift along its z [m], turn about its z [rad]
+    dh: tuple[tuple[float, float, float], ...] = ()  # (a [m], d [m], alpha [rad]) per joint and for the flange, Craig's convention
+    tcp: tuple[float, float] = (0.0, 0.0)  # of a DH table: tool centre point in the flange, shift along its z [m], turn about it [rad]
+    chain: tuple[Frame, ...] = ()  # frame of every joint, at zero, in the frame of the joint before it; then the tool's in the last
     gripper_max_width: float  # [m], fingers fully open
     gripper_speed: float  # [m/s] of width
     source: str  # where the limits are published
@@ -46,13 +52,24 @@ class RobotSpec:
                 raise RobotError(f"robot {self.name}: {field} must be {n} finite numbers, found {values.tolist()}")
         if not (np.asarray(self.q_min) < np.asarray(self.q_max)).all():
             raise RobotError(f"robot {self.name}: q_min must lie below q_max for every joint")
+        if bool(self.dh) == bool(self.chain):
+            raise RobotError(f"robot {self.name}: give either dh or chain; found {'both' if self.dh else 'neither'}")
+        rows = np.asarray(self.dh or self.chain, float)
+        shape = (n + 1, 3 if self.dh else 7)
+        if rows.shape != shape or not np.isfinite(rows).all():
+            raise RobotError(f"robot {self.name}: {'dh' if self.dh else 'chain'} must be {shape} finite numbers, found {rows.shape}")
+        if self.chain and np.abs(np.linalg.norm(rows[:, 3:], axis=1) - 1).max() > 1e-9:
+            raise RobotError(f"robot {self.name}: the quaternions of chain must have length 1 to 1e-9")
 
     @property
     def dof(self) -> int:
         return len(self.joint_names)
 
     def hash(self) -> str:
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        fields = dataclasses.asdict(self)
+        if not self.chain:
+            del fields["chain"]  # arms with a DH table keep the hash that older logs and artefacts hold
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -12,14 +12,26 @@ from data.rotations import matrix_from_quat, quat_from_matrix, rotation_vector
 from real.base import RobotSpec
 
 
-def _dh_constants(spec: RobotSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Per row of the DH table: the rotation about x (n, 3, 3) and the full translation (n, 3), both independent of q."""
+def _constants(spec: RobotSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Per joint and for the tool: the rotation (n + 1, 3, 3) and the translation (n + 1, 3) before its turn about z."""
+    if spec.chain:
+        rows = np.array(spec.chain)
+        return matrix_from_quat(rows[:, 3:]), rows[:, :3]
     rotations, translations = [], []
     for a, d, alpha in spec.dh:
         c, s = np.cos(alpha), np.sin(alpha)
         rotations.append([[1, 0, 0], [0, c, -s], [0, s, c]])
         translations.append([a, -s * d, c * d])
+    z, yaw = spec.tcp
+    c, s = np.cos(yaw), np.sin(yaw)
+    turn = np.array(rotations[-1])
+    rotations[-1] = turn @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
+    translations[-1] = np.array(translations[-1]) + turn @ np.array([0, 0, z])
     return np.array(rotations), np.array(translations)
+
+
+POSITION_FIRST_DAMPING = 0.3  # share of the damping for arms of fewer than six joints, which are small and have none to spare
+LEAK = 0.03  # share of that again, of what turning the tool may cost its position
 
 
 class Kinematics:
@@ -27,12 +39,8 @@ class Kinematics:
 
     def __init__(self, spec: RobotSpec) -> None:
         self.spec = spec
-        self._turn, self._shift = _dh_constants(spec)
-        z, yaw = spec.tcp
-        c, s = np.cos(yaw), np.sin(yaw)
-        flange_turn, flange_shift = self._turn[-1], self._shift[-1]
-        self._tool_turn = flange_turn @ np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
-        self._tool_shift = flange_shift + flange_turn @ np.array([0, 0, z])
+        self._turn, self._shift = _constants(spec)
+        self._tool_turn, self._tool_shift = self._turn[-1], self._shift[-1]
         self._q_min, self._q_max = np.array(spec.q_min), np.array(spec.q_max)
         self._q_home = np.array(spec.q_home)
 
@@ -100,22 +108,45 @@ class Kinematics:
     ) -> np.ndarray:
         """Joint vectors (B, n) near `q` (B, n) whose tool pose is `position` (B, 3) [m], `quat` (B, 4), inside the limits.
 
-        Damped least squares (Nakamura and Hanafusa 1986) from `q`, with a pull towards the home posture in the
-        null space and a clamp to the position limits. Unreachable poses are approached as far as the iterations go.
+        Damped least squares (Nakamura and Hanafusa 1986) from `q`, and a clamp to the position limits. An arm with joints to
+        spare is pulled towards its home posture in the null space. An arm of fewer than six joints cannot take every pose:
+        it goes to the position, and turns as near to `quat` as that leaves it free to.
+        Unreachable poses are approached as far as the iterations go.
         """
         q = np.array(np.atleast_2d(q), float)
         target = matrix_from_quat(np.atleast_2d(quat))
         position = np.atleast_2d(position)
-        eye6, eye_n = damping**2 * np.eye(6), np.eye(self.spec.dof)
         for _ in range(iterations):
             rotations, origins = self._frames(q)
-            error = np.empty((len(q), 6))
-            error[:, :3] = position - origins[:, -1]
-            error[:, 3:] = rotation_vector(target @ rotations[:, -1].transpose(0, 2, 1))
+            error = np.empty((len(q), 6, 1))
+            error[:, :3, 0] = position - origins[:, -1]
+            error[:, 3:, 0] = rotation_vector(target @ rotations[:, -1].transpose(0, 2, 1))
             jacobian = self._jacobian(rotations, origins)
-            gain = np.linalg.solve(jacobian @ jacobian.transpose(0, 2, 1) + eye6, jacobian)  # (B, 6, n)
-            pseudo = gain.transpose(0, 2, 1)  # (B, n, 6)
-            null = eye_n - pseudo @ jacobian
-            step = pseudo @ error[:, :, None] + null @ (posture * (self._q_home - q))[:, :, None]
+            if self.spec.dof < 6:
+                step = _position_first(jacobian, error, self._q_min - q, self._q_max - q, POSITION_FIRST_DAMPING * damping)
+            else:
+                pseudo = _pseudo_inverse(jacobian, damping)
+                step = pseudo @ error
+                if self.spec.dof > 6:
+                    step += (np.eye(self.spec.dof) - pseudo @ jacobian) @ (posture * (self._q_home - q))[:, :, None]
             q = np.clip(q + np.clip(step[:, :, 0], -0.3, 0.3), self._q_min, self._q_max)
         return q
+
+
+def _pseudo_inverse(jacobian: np.ndarray, damping: float) -> np.ndarray:
+    """(B, m, n) -> damped (B, n, m)."""
+    square = jacobian @ jacobian.transpose(0, 2, 1) + damping**2 * np.eye(jacobian.shape[1])
+    return np.linalg.solve(square, jacobian).transpose(0, 2, 1)
+
+
+def _position_first(jacobian: np.ndarray, error: np.ndarray, low: np.ndarray, high: np.ndarray, damping: float) -> np.ndarray:
+    """(B, 6, n), (B, 6, 1) -> joint step (B, n, 1): orientation in the null space of position (Nakamura, Hanafusa and
+    Yoshikawa 1987). low, high (B, n): the steps to the joints' ends; a joint that would go past one leaves the work to the rest."""
+    free = np.ones(low.shape, bool)
+    for _ in range(2):
+        linear, angular = jacobian[:, :3] * free[:, None], jacobian[:, 3:] * free[:, None]
+        step = _pseudo_inverse(linear, damping) @ error[:, :3]
+        null = np.eye(jacobian.shape[2]) - _pseudo_inverse(linear, LEAK * damping) @ linear
+        step += null @ _pseudo_inverse(angular @ null, damping) @ (error[:, 3:] - angular @ step)
+        free &= (step[:, :, 0] >= low) & (step[:, :, 0] <= high)
+    return step

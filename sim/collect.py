@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from sim.base import VecEnv
 from sim.demonstrate import Demonstration, demonstrate, mixture
 from sim.env import ArmVecEnv
 
-NO_MATTER = ("num_envs", "threads", "workers", "images", "python", "isolate")  # settings that change no demonstration
+VARIATIONS = Path("meta/variations.jsonl")  # beside a dataset: one line per episode, sim.randomize.Variation as JSON
+# Settings that change no demonstration.
+NO_MATTER = ("num_envs", "threads", "workers", "images", "python", "isolate", "timeout", "start_timeout", "extra", "requirements")
 
 
 def features_of(spec: PolicySpec) -> list[Feature]:
@@ -53,6 +56,9 @@ def collect(
     seen = tuple(f for f in env.spec.observations if not f.is_image or f.name in cameras)
     spec = dataclasses.replace(env.spec, observations=seen).to_json()
     settings = {k: v for k, v in dataclasses.asdict(env.config).items() if k not in NO_MATTER}  # type: ignore[attr-defined]
+    for name in ("randomize", "identified"):
+        if not settings.get(name):
+            settings.pop(name, None)  # as in datasets that were begun before there was such a thing
     origin = {"first_seed": int(seeds[0]), "styles": dict(styles), "environment": settings, "spec": spec}
     if not overwrite:
         _require_same(root, origin)
@@ -60,12 +66,14 @@ def collect(
     chosen = mixture(len(seeds), dict(styles))
     with Recorder(root, env.spec.rate_hz, features, env.spec.robot, cameras, overwrite, provenance={**provenance, **origin}) as recorder:
         already = recorder.committed
+        variations = Variations(env, root, seeds[:already])
         with tqdm(total=len(seeds), initial=already, desc="collect", unit="episode") as bar:
             for done in demonstrate(env, seeds[already:], chosen[already:]):
                 if done.error:
                     raise DatasetError(f"the demonstration of seed {done.seed} broke the simulation: {done.error}")
                 pictures = {name: _pictures(env, done, name, size) for name, size in cameras.items()}
                 actor = np.full(len(done.states), EXPERT, np.uint8)
+                variations.log(done.seed)
                 recorder.add_episode({**done.columns, ACTOR.name: actor}, env.instruction, pictures)
                 bar.update()
     dataset = Dataset.open(root)
@@ -79,7 +87,30 @@ def _pictures(env: VecEnv, done: Demonstration, name: str, size: tuple[int, int]
     """(T, height, width, 3) uint8 of one camera."""
     if not isinstance(env, ArmVecEnv):
         return done.images[name]
-    return np.stack([env.physics.show(state, name.rpartition(".")[2], size) for state in done.states])
+    look = env.look(env.variation(done.seed))
+    return np.stack([env.physics.show(state, name.rpartition(".")[2], size, look=look) for state in done.states])
+
+
+class Variations:
+    """Writes what each episode got, if anything varies. done: the seeds of the episodes that are there already."""
+
+    def __init__(self, env: VecEnv, root: Path, done: np.ndarray) -> None:
+        self._env = env if isinstance(env, ArmVecEnv) and env.variation(0) is not None else None
+        self._path = root / VARIATIONS
+        self._episode = 0
+        if self._env is not None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.write_text("", encoding="utf-8")
+            for seed in done:
+                self.log(int(seed))
+
+    def log(self, seed: int) -> None:
+        """The next episode is that of `seed`."""
+        if self._env is None or (variation := self._env.variation(seed)) is None:
+            return
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"episode_index": self._episode, **variation.to_json()}) + "\n")
+        self._episode += 1
 
 
 def _require_same(root: Path, origin: Mapping[str, Any]) -> None:

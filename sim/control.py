@@ -18,9 +18,10 @@ GRIPPER_KP, GRIPPER_KD, GRIPPER_FORCE = 1000.0, 60.0, 40.0  # [N/m], [N s/m], [N
 
 
 def gains(spec: RobotSpec) -> tuple[np.ndarray, np.ndarray]:
-    """kp [N m/rad] and kd [N m s/rad] per joint: stiffer where the motor is stronger."""
-    strong = np.asarray(spec.tau_max) > 40
-    return np.where(strong, 4500.0, 600.0), np.where(strong, 225.0, 60.0)
+    """kp [N m/rad] and kd [N m s/rad] per joint: stiffer where the motor is stronger. Hobby servos are the weakest class."""
+    tau = np.asarray(spec.tau_max)
+    classes = [tau > 40, tau > 5]
+    return np.select(classes, [4500.0, 600.0], 60.0), np.select(classes, [225.0, 60.0], 3.0)
 
 
 def ramp(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:

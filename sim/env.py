@@ -15,11 +15,16 @@ import numpy as np
 from data.config import build
 from data.errors import ConfigError, SimulationError, did_you_mean
 from real.base import RobotSpec
+from sim.arms.build import robot_spec
 from sim.base import Obs, Task
 from sim.control import ramp
+from sim.disturb import Delay, Noise
 from sim.offer import action_bounds, offered_spec
+from sim.parameters import apply
 from sim.physics import Worlds
-from sim.world import Mount, build_world, load_robot
+from sim.randomize import Randomizer, Variation, furnished, settings
+from sim.rendering.renderer import Look
+from sim.world import Mount, build_world
 
 SUCCESS_STEPS = 5  # the success condition must hold for so many control steps
 ENGINES = ("mujoco", "pybullet")  # modules of sim
@@ -29,7 +34,7 @@ REWARDS = ("sparse", "dense")
 @dataclass
 class ArmConfig:
     task: dict[str, Any] = field(default_factory=dict)  # `_target_` and options of the task
-    robot: str = "panda"  # a module of real.robots
+    robot: str = "panda"  # a module of real.robots, or menagerie:MODEL
     engine: str = "mujoco"  # mujoco or pybullet: the same world and the same control law
     action: str = "ee_pose"  # ee_pose: absolute pose of the tool and gripper width; joint: joint positions and gripper width
     reward: str = "sparse"  # sparse: 1 when it is done, else 0; dense: from 0 to 1, the nearer the better
@@ -41,6 +46,8 @@ class ArmConfig:
     images: bool = False  # render the policy's cameras every step; slow
     threads: int = 0  # physics threads (MuJoCo) or processes (PyBullet), 0 for all cores
     home_noise: float = 0.02  # standard deviation of the arm's start around its home posture [rad]
+    identified: dict[str, Any] = field(default_factory=dict)  # {kind: {joint: value}} from sim.identify, instead of the description's
+    randomize: dict[str, Any] = field(default_factory=dict)  # options of sim.randomize.RandomizeConfig; empty: nothing varies
 
 
 class ArmVecEnv:
@@ -57,7 +64,7 @@ class ArmVecEnv:
                 raise ConfigError(f"env.{key}={getattr(config, key)!r}: {did_you_mean(getattr(config, key), allowed)}")
         self.config = config
         self.task: Task = build(config.task)
-        self.robot: RobotSpec = load_robot(config.robot).SPEC
+        self.robot: RobotSpec = robot_spec(config.robot)
         self.num_envs, self.max_steps = config.num_envs, config.max_steps
         mounts = self.task.mounts or (Mount(),)
         size = (config.image_size, config.image_size)
@@ -66,7 +73,9 @@ class ArmVecEnv:
         self.action_low, self.action_high = action_bounds(self.robot, len(mounts), config.action)
         self.instruction = self.task.instruction
         self.camera_names = (self.task.film_camera, *self.task.cameras)
-        world = build_world(self.task.scene, config.robot, mounts, self.task.edit)
+        varied = settings(config.randomize)
+        world = build_world(self.task.scene, config.robot, mounts, furnished(varied, self.task.edit))
+        apply(world.model, world.arms, config.identified)
         self.physics: Worlds = importlib.import_module(f"sim.{config.engine}").open_physics(world, config.num_envs, config.threads)
         self.arms = world.arms
         steps = 1 / (config.rate_hz * self.physics.timestep)
@@ -75,12 +84,19 @@ class ArmVecEnv:
             raise ConfigError(
                 f"env.rate_hz={config.rate_hz:g}: a control step must be a whole number of physics steps of {self.physics.timestep:g} s"
             )
+        self.drawing = True
+        self._pictures: dict[str, np.ndarray] = {}
         self._home = np.tile(self.robot.q_home, len(self.arms))
         self._dq_max = np.tile(self.robot.dq_max, len(self.arms))
         self._q_target = np.tile(self._home, (self.num_envs, 1))
         self._width_target = np.full((self.num_envs, len(self.arms)), self.robot.gripper_max_width)
         self._held = np.zeros(self.num_envs, int)
         self._step = np.zeros(self.num_envs, int)
+        self._randomizer = Randomizer(varied, world, self.task.cameras) if varied else None
+        self.variations: list[Variation] = []  # what each row got, if anything varies
+        self._looks: list[Look | None] = []
+        self._noise = Noise(self.spec.observations) if varied and "noise" in varied.groups else None
+        self._delay = Delay(self.num_envs, self._randomizer.max_delay) if self._randomizer and self._randomizer.max_delay else None
 
     def reset(self, seeds: np.ndarray) -> Obs:
         """One episode per seed (at most num_envs); spare rows repeat the first."""
@@ -93,18 +109,51 @@ class ArmVecEnv:
         self.physics.set_joints(self._q_target, self._width_target, rows)
         self.task.reset(self.physics, rngs, rows)
         self._held[:], self._step[:] = 0, 0
+        self._vary(seeds, rows)
         return self.observe()
 
-    def observe(self) -> Obs:
+    def variation(self, seed: int) -> Variation | None:
+        """What the episode of this seed gets; None if nothing varies."""
+        return self._randomizer.draw(int(seed)) if self._randomizer else None
+
+    def look(self, variation: Variation | None) -> Look | None:
+        """How an episode looks, for `physics.show`."""
+        return self._randomizer.look(variation) if self._randomizer and variation else None
+
+    def _vary(self, seeds: np.ndarray, rows: np.ndarray) -> None:
+        if self._randomizer is None:
+            return
+        self.variations = [self._randomizer.draw(int(seed)) for seed in seeds]
+        self._looks = [self._randomizer.look(variation) for variation in self.variations]
+        self._randomizer.apply(self.physics, self.variations, rows)
+        if self._noise is not None:
+            self._noise.begin(seeds, [variation.noise for variation in self.variations])
+        if self._delay is not None:
+            rest = {"q": self._q_target, "dq": np.zeros_like(self._q_target), "width": self._width_target}
+            self._delay.begin(np.array([variation.delay for variation in self.variations]), rest)
+
+    def observe(self, running: np.ndarray | None = None) -> Obs:
+        """running: the rows that were stepped, None for all."""
         q, _ = self.physics.joints()
         widths = self.physics.widths()
         parts = [part for i in range(len(self.arms)) for part in (*self.physics.tool(i), widths[:, i : i + 1])]
         state = np.concatenate(parts, 1)
         obs = {"observation.state": state.astype(np.float32), "observation.joints": q.astype(np.float32), **self.task.observe(self.physics)}
+        if self._noise is not None:
+            obs = self._noise.add(obs, self._step)
         if self.config.images:
             for camera in self.task.cameras:
-                obs[f"observation.images.{camera}"] = self.render(camera)
+                obs[f"observation.images.{camera}"] = self._picture(camera, running)
         return obs
+
+    def _picture(self, camera: str, running: np.ndarray | None) -> np.ndarray:
+        """What the policy's camera sees, (B, H, W, 3); rows that have ended, and all while nobody looks, keep their last one."""
+        size = (self.config.image_size, self.config.image_size)
+        kept = self._pictures.setdefault(camera, np.zeros((self.num_envs, *size, 3), np.uint8))
+        rows = np.arange(self.num_envs) if running is None else running
+        if self.drawing and len(rows):
+            kept[rows] = self.physics.render(camera, rows, size, looks=self._looks)
+        return kept.copy()
 
     def joint_targets(self, action: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """(R, A) actions of the given rows -> (R, J) joint targets, no faster than the joints may go."""
@@ -141,6 +190,9 @@ class ArmVecEnv:
         width = self._width_target[rows] + np.clip(width - self._width_target[rows], -travel, travel)
         width_path = ramp(self._width_target[rows], width, self.substeps)
         self._q_target[rows], self._width_target[rows] = targets, width
+        if self._delay is not None:
+            q_path, width_path = self._delay.pass_on("q", q_path, rows), self._delay.pass_on("width", width_path, rows)
+            dq = self._delay.pass_on("dq", np.repeat(dq[:, None], self.substeps, 1), rows)
         self.physics.step(q_path, dq, width_path, rows)
         self._step[rows] += 1
         self._held = np.where(self.task.success(self.physics), self._held + 1, 0)
@@ -150,7 +202,7 @@ class ArmVecEnv:
         truncated = ~success & ~lost & (self._step >= self.max_steps)
         reward = self.task.reward(self.physics) if self.config.reward == "dense" else success.astype(float)
         info = {"success": success, "error": broken} if broken else {"success": success}
-        return self.observe(), reward, success | lost, truncated, info
+        return self.observe(rows), reward, success | lost, truncated, info
 
     def render(self, camera: str = "", rows: np.ndarray | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
         """As the policy sees it, or with shadows for people when `camera` is the task's film camera (the default)."""
@@ -158,7 +210,20 @@ class ArmVecEnv:
         rows = np.arange(self.num_envs) if rows is None else rows
         beautiful = camera == self.task.film_camera
         default = (240, 320) if beautiful else (self.config.image_size, self.config.image_size)
-        return self.physics.render(camera, rows, size or default, beautiful)
+        return self.physics.render(camera, rows, size or default, beautiful, self._looks)
+
+    def render_depth(self, camera: str, rows: np.ndarray | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
+        """(R, height, width) float32 [m] along the optical axis of a camera; inf where nothing is. No policy observes it:
+        datasets hold pictures of bytes and vectors. Raises RenderError."""
+        rows = np.arange(self.num_envs) if rows is None else rows
+        return self.physics.render_depth(camera, rows, size or (self.config.image_size,) * 2, self._looks)
+
+    def render_segmentation(
+        self, camera: str, rows: np.ndarray | None = None, size: tuple[int, int] | None = None, of: str = "geom"
+    ) -> np.ndarray:
+        """(R, height, width) int32: the index of the geom (or of="body") of `physics.model` in each pixel, -1 where nothing is."""
+        rows = np.arange(self.num_envs) if rows is None else rows
+        return self.physics.render_segmentation(camera, rows, size or (self.config.image_size,) * 2, self._looks, of)
 
     def close(self) -> None:
         self.physics.close()

@@ -18,7 +18,9 @@ def choose() -> str:
         return os.environ.get("MUJOCO_GL", "")
     os.environ.setdefault("LP_NUM_THREADS", "0")  # Mesa's software renderer: threads halve its speed on 96x96 images
     if "MUJOCO_GL" not in os.environ:
-        os.environ["MUJOCO_GL"] = next((name for name, library in _LIBRARIES.items() if _loads(library)), "glfw" if _window() else "disable")
+        os.environ["MUJOCO_GL"] = next(
+            (name for name, library in _LIBRARIES.items() if _loads(library)), "glfw" if _window() else "disable"
+        )
     return os.environ["MUJOCO_GL"]
 
 

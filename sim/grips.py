@@ -22,13 +22,19 @@ def pitched(pitch: float, roll: float = 0.0) -> np.ndarray:
     return multiply(forward, multiply(DOWN, quat_about_z(np.array(roll))))
 
 
-def tilt(hand: Hand, move: Plan, start: np.ndarray, end: np.ndarray, steps: int) -> Plan:
-    """Do `move` while the grip goes from `start` to `end` (4,) on the shortest way, in `steps` control steps at an eased pace."""
-    angle = np.arccos(np.clip(start @ end, -1.0, 1.0))
-    for i, _ in enumerate(move, 1):
+def tilt(hand: Hand, move: Plan, end: np.ndarray, seconds: float = 0.8) -> Plan:
+    """Do `move` while the grip goes to `end` (4,) on the shortest way, at an eased pace; ends when both are done."""
+    start, steps = hand.grip, max(1, round(seconds * hand.rate))
+    nearest = end if start @ end >= 0 else -end
+    angle = float(np.arccos(min(1.0, start @ nearest)))
+    moving, i = True, 0
+    while True:
+        moving = moving and next(move, hand) is None
+        i += 1
+        if not moving and i > steps:
+            return
         s = min(i / steps, 1.0)
         share = s * s * (3 - 2 * s)
         if angle > 1e-6:
-            grip = (np.sin((1 - share) * angle) * start + np.sin(share * angle) * end) / np.sin(angle)
-            hand.grip = grip / np.linalg.norm(grip)
+            hand.grip = (np.sin((1 - share) * angle) * start + np.sin(share * angle) * nearest) / np.sin(angle)
         yield

@@ -7,6 +7,7 @@ here, once, from those arrays. An engine adds four things: `_clear`, `_advance`,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import mujoco
 import numpy as np
@@ -174,12 +175,13 @@ class Worlds(ABC):
 
     def step(self, q_targets: np.ndarray, dq_targets: np.ndarray, width_targets: np.ndarray, rows: np.ndarray | None = None) -> None:
         """Follow q_targets (R, S, J) and width_targets (R, S, arms), one per physics step; the joint targets move at dq_targets
-        (R, J) [rad/s]. rows: the R rows to step (sorted), None for all. Rows that break are named in `failed`.
+        (R, J) or, one per physics step, (R, S, J) [rad/s]. rows: the R rows to step (sorted), None for all. Rows that break are
+        named in `failed`.
         """
         rows = np.arange(self.num_envs) if rows is None else rows
         control = np.empty((*q_targets.shape[:2], self.model.nu))
         # The servos damp dq, not dq - dq_target: a led target makes up for it (see sim.control).
-        control[:, :, self._ctrl_q] = q_targets + self._lead * dq_targets[:, None]
+        control[:, :, self._ctrl_q] = q_targets + self._lead * (dq_targets if dq_targets.ndim == 3 else dq_targets[:, None])
         control[:, :, self._ctrl_width] = width_targets
         self.failed = {}
         self._seen.clear()
@@ -187,14 +189,36 @@ class Worlds(ABC):
 
     # Drawing.
 
+    @property
+    def drawn_by(self) -> str:
+        """egl, osmesa, glfw or software. Raises RenderError where nothing can draw."""
+        return self._renderer.backend
+
     def state(self) -> np.ndarray:
         """(B, nq + 7 nmocap): everything that `show` needs to draw a row again later."""
         return np.concatenate([self.qpos, self.mocap_pos.reshape(self.num_envs, -1), self.mocap_quat.reshape(self.num_envs, -1)], 1)
 
-    def render(self, camera: str, rows: np.ndarray, size: tuple[int, int], beautiful: bool = False) -> np.ndarray:
-        """(len(rows), height, width, 3) uint8. beautiful: shadows and anti-aliasing, ten times slower. Raises RenderError."""
-        states = self.state()
-        return np.stack([self.show(states[i], camera, size, beautiful) for i in rows])
+    def render(
+        self, camera: str, rows: np.ndarray, size: tuple[int, int], beautiful: bool = False, looks: Sequence[Look | None] | None = None
+    ) -> np.ndarray:
+        """(len(rows), height, width, 3) uint8. beautiful: shadows and anti-aliasing, ten times slower. Raises RenderError.
+
+        looks: one per simulation, what is to look otherwise than in the model.
+        """
+        states, worn = self.state(), looks or [None] * self.num_envs
+        return np.stack([self.show(states[i], camera, size, beautiful, worn[i]) for i in rows])
+
+    def render_depth(self, camera: str, rows: np.ndarray, size: tuple[int, int], looks: Sequence[Look | None] | None = None) -> np.ndarray:
+        """(len(rows), height, width) float32 [m] along the optical axis; inf where nothing is. Raises RenderError."""
+        states, worn = self.state(), looks or [None] * self.num_envs
+        return np.stack([self._renderer.depth(states[i], camera, size, worn[i]) for i in rows])
+
+    def render_segmentation(
+        self, camera: str, rows: np.ndarray, size: tuple[int, int], looks: Sequence[Look | None] | None = None, of: str = "geom"
+    ) -> np.ndarray:
+        """(len(rows), height, width) int32: index of the geom (or of="body") in the model, -1 where nothing is. Raises RenderError."""
+        states, worn = self.state(), looks or [None] * self.num_envs
+        return np.stack([self._renderer.segmentation(states[i], camera, size, worn[i], of) for i in rows])
 
     def show(self, state: np.ndarray, camera: str, size: tuple[int, int], beautiful: bool = False, look: Look | None = None) -> np.ndarray:
         """Draw one row of `state`: (height, width, 3) uint8. look: what is to look otherwise than in the model."""

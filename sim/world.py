@@ -5,12 +5,10 @@ MuJoCo steps the model itself; PyBullet is built from it (sim/bullet), so that b
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
@@ -20,10 +18,10 @@ gl.choose()
 
 import mujoco  # noqa: E402  after the choice of its OpenGL platform
 
-from data.errors import ConfigError, did_you_mean  # noqa: E402
 from data.rotations import multiply, quat_about_z, rotate  # noqa: E402
 from real.base import RobotSpec  # noqa: E402
 from real.kinematics import Kinematics  # noqa: E402
+from sim.arms.build import arm_spec, robot_spec  # noqa: E402
 from sim.control import GRIPPER_FORCE, GRIPPER_KD, GRIPPER_KP, LAG, gains  # noqa: E402
 
 
@@ -87,30 +85,17 @@ class World:
     arms: tuple[Arm, ...]
 
 
-def load_robot(name: str) -> ModuleType:
-    """The module real.robots.<name>. Raises ConfigError naming the robots there are."""
-    try:
-        return importlib.import_module(f"real.robots.{name}")
-    except ModuleNotFoundError as error:
-        import pkgutil
-
-        import real.robots
-
-        known = [m.name for m in pkgutil.iter_modules(real.robots.__path__)]
-        raise ConfigError(f"robot {name!r} is unknown; {did_you_mean(name, known)}") from error
-
-
 def build_world(
     scene: Path, robot: str, mounts: Sequence[Mount] = (Mount(),), edit: Callable[[mujoco.MjSpec], None] | None = None
 ) -> World:
     """The scene with one `robot` on every mount, limits and servos from its RobotSpec. `edit` may change the scene before compiling."""
-    spec: RobotSpec = load_robot(robot).SPEC
+    spec = robot_spec(robot)
     world = mujoco.MjSpec.from_file(str(scene))
     mujoco.set_mju_user_warning(lambda _: None)  # one arm keeps its plain names, and MuJoCo warns of an empty prefix
     try:
         for mount in mounts:
             frame = world.worldbody.add_frame(pos=list(mount.position), quat=quat_about_z(np.array(mount.yaw)).tolist())
-            world.attach(mujoco.MjSpec.from_file(str(load_robot(robot).MJCF)), prefix=mount.prefix, frame=frame)
+            world.attach(arm_spec(robot), prefix=mount.prefix, frame=frame)
             _servos(world, spec, mount.prefix)
         if edit is not None:
             edit(world)

@@ -19,8 +19,9 @@ def test_what_fails_beside_ends_the_demo_with_its_last_line_and_nothing_after_it
 
 
 @pytest.mark.slow
-def test_a_small_demo_and_a_second_one(tmp_path):
-    sizes = "demonstrations=8 flow_steps=8 bc_steps=8 critic_steps=8 image_steps=0 few=2 episodes=2 selection=1 run_episodes=1 videos=0"
+@pytest.mark.parametrize("engine", ["mujoco", "pybullet"])
+def test_a_small_demo_and_a_second_one(tmp_path, engine):
+    sizes = f"env.engine={engine} demonstrations=8 flow_steps=8 bc_steps=8 critic_steps=8 image_steps=0 few=2 episodes=2 selection=1 run_episodes=1 videos=0"
 
     def demo():
         command = [sys.executable, "-m", "waldo", "demo", *sizes.split(), f"out={tmp_path}/demo"]

@@ -9,6 +9,7 @@ stopped; a second one keeps what is finished.
 
 examples:
   waldo demo
+  waldo demo env.engine=pybullet                                       the same in the other physics engine
   waldo demo demonstrations=50 flow_steps=1000 episodes=20 run_episodes=1 image_steps=0 out=outputs/small
 """
 
@@ -148,7 +149,7 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
             if folder.is_dir():
                 shutil.rmtree(folder)
     shared = ("seed", "demonstrations", "flow_steps", "bc_steps", "critic_steps", "image_steps", "few")
-    steps = Steps(out, " ".join(f"{name}={cfg[name]}" for name in shared))
+    steps = Steps(out, " ".join([*(f"{name}={cfg[name]}" for name in shared), f"engine={cfg.env.engine}"]))
     try:
         return _walk(cfg, out, steps)
     except BaseException:
@@ -162,7 +163,8 @@ def _walk(cfg: DictConfig, out: Path, steps: Steps) -> list[Figure]:
     data = f"data.path={out}/collect/dataset"
     common = (data, "n_obs_steps=1", "n_action_steps=12", "train.batch_size=64", "train.threads=1", f"seed={cfg.seed}")
     flow_policy = ("policy=flow", "policy.steps=5", *common)
-    held_out = (f"episodes={cfg.episodes}", f"seed={HELD_OUT}")
+    world = () if cfg.env.engine == "mujoco" else (f"env.engine={cfg.env.engine}",)
+    held_out = (f"episodes={cfg.episodes}", f"seed={HELD_OUT}", *world)
     flow, critic = f"checkpoint={out}/flow/checkpoint", f"critic={out}/critic/checkpoint"
     policies = {
         "untrained": (flow, "untrained=true"),
@@ -172,7 +174,7 @@ def _walk(cfg: DictConfig, out: Path, steps: Steps) -> list[Figure]:
     }
     began = time.perf_counter()
 
-    steps.run("collect", "collect", f"episodes={cfg.demonstrations}", f"images={images}".lower(), f"dataset={out}/collect/dataset")
+    steps.run("collect", "collect", f"episodes={cfg.demonstrations}", f"images={images}".lower(), f"dataset={out}/collect/dataset", *world)
     beside: list[tuple[str, ...]] = [
         ("bc", "train", "policy=bc", f"train.steps={cfg.bc_steps}", *common),
         ("evaluate_bc", "evaluate", *policies["bc"], *held_out, films),
@@ -188,13 +190,21 @@ def _walk(cfg: DictConfig, out: Path, steps: Steps) -> list[Figure]:
         brief = (*flow_policy, "policy.noise_draws=2", seen, f"train.steps={cfg.image_steps}", "train.batch_size=32")
         beside += [
             ("image", "train", *brief),
-            ("evaluate_image", "evaluate", f"checkpoint={out}/image/checkpoint", "episodes=20", f"seed={HELD_OUT}", f"videos={cfg.videos}"),
+            (
+                "evaluate_image",
+                "evaluate",
+                f"checkpoint={out}/image/checkpoint",
+                "episodes=20",
+                f"seed={HELD_OUT}",
+                f"videos={cfg.videos}",
+                *world,
+            ),
         ]
     steps.beside(beside)
     steps.run("flow", "train", f"train.steps={cfg.flow_steps}", *flow_policy)
     steps.beside([(f"evaluate_{name}", "evaluate", *policies[name], *held_out, films) for name in ("untrained", "flow")])
     steps.run("critic", "refine", flow, data, f"train.steps={cfg.critic_steps}", "train.threads=1", f"seed={cfg.seed}")
-    selection = (f"episodes={cfg.selection}", f"seed={SELECTION}", "videos=0")
+    selection = (f"episodes={cfg.selection}", f"seed={SELECTION}", "videos=0", *world)
     chosen_on = {name: steps.run(f"select_{name}", "evaluate", *policies[name], *selection)["success"] for name in ("flow", "steered")}
     chosen = _choose(out)
     steps.run("evaluate_steered", "evaluate", *policies["steered"], *held_out, films)
@@ -203,9 +213,9 @@ def _walk(cfg: DictConfig, out: Path, steps: Steps) -> list[Figure]:
     steps.join()
     arm: dict[str, Figure] = {}
     if cfg.run_episodes:
-        arm = steps.run("run", "run", f"artefact={out}/artefact", f"episodes={cfg.run_episodes}", f"seed={HELD_OUT}")
+        arm = steps.run("run", "run", f"artefact={out}/artefact", f"episodes={cfg.run_episodes}", f"seed={HELD_OUT}", *world)
         if cfg.videos and images and not (out / "run" / "videos").exists():
-            draw(out / "run", composed("run", []).env, cfg.videos)
+            draw(out / "run", composed("run", [*world]).env, cfg.videos)
 
     results = [_renamed(steps.figures(f"evaluate_{name}")["success"], f"success/{name}") for name in POLICIES]
     if "success" in arm:

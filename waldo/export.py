@@ -57,10 +57,10 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
 
 def _limits(robot: str) -> dict[str, Any]:
     """The limits of real.robots.<robot>, {} for what is no robot of ours (Push-T's agent)."""
-    from sim.world import load_robot
+    from sim.arms.build import robot_spec
 
     try:
-        spec = load_robot(robot).SPEC
+        spec = robot_spec(robot)
     except Exception:  # noqa: BLE001  a task without an arm has no limits to carry
         return {}
     return {**dataclasses.asdict(spec), "hash": spec.hash()}

@@ -17,7 +17,7 @@ from policies.base import Sampler
 from policies.module import SpecModule
 from waldo import provenance
 
-NO_MATTER = ("num_envs", "threads", "workers")  # settings of an environment that change no episode
+NO_MATTER = ("num_envs", "threads", "workers", "timeout", "start_timeout")  # settings of an environment that change no episode
 
 
 def load_sampler(path: str, critic: str, steer: DictConfig, untrained: bool = False, trust: str = "") -> Sampler:

@@ -12,8 +12,10 @@ from math import pi
 from pathlib import Path
 
 from real.base import RobotSpec
+from real.robots import Mjcf
 
 MJCF = Path(__file__).with_suffix(".xml")  # the same arm as primitive shapes
+DESCRIPTION = Mjcf(MJCF)
 
 SPEC = RobotSpec(
     name="panda",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data.spec import ActionSpec, Feature, PolicySpec
-from sim.env import POSE, POSE_UNITS
+from sim.task import POSE, POSE_UNITS
 from sim.experts import PickPlaceExpert
 from sim.tasks.pick_place import PickPlace
 

@@ -14,9 +14,10 @@ class Toy(gymnasium.Env):
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012  Gymnasium's convention
 
-    def __init__(self, fault="", at=3, seeds=(), render_mode=None, bound=1.0, ends=1000, chatty=False):
-        self.fault, self.at, self.seeds, self.render_mode, self.ends, self.chatty = fault, at, tuple(seeds), render_mode, ends, chatty
-        self.action_space = gymnasium.spaces.Box(-bound, bound, (2,), np.float64)
+    def __init__(self, fault="", at=3, seeds=(), render_mode=None, bound=1.0, ends=1000, chatty=False, loose=False, low=None):
+        self.fault, self.at, self.seeds, self.render_mode, self.ends = fault, at, tuple(seeds), render_mode, ends
+        self.chatty, self.loose = chatty, loose
+        self.action_space = gymnasium.spaces.Box(-bound if low is None else low, bound, (2,), np.float64)
         self.observation_space = gymnasium.spaces.Dict({})
         if fault == "make":
             raise RuntimeError("no such robot")
@@ -39,6 +40,8 @@ class Toy(gymnasium.Env):
         if self.time == self.at:
             self._mishap()
         self.position = self.position + 0.1 * action + 0.01 * self.np_random.normal(size=2)
+        if self.loose:
+            self.position = self.position + float.fromhex(os.urandom(4).hex()) * 1e-9
         obs = self._read()
         if self.time == self.at and self.seed in self.seeds:
             if self.fault == "nan":

@@ -1,10 +1,10 @@
 """What it costs to step environments in another process or interpreter, as a share of the environments' own step time.
 
-The environment of configs/env/<env>.yaml, in the interpreter `python` ("" for this one): several stepped in a plain loop there,
+The environment of configs/env/<environment>.yaml, in the interpreter `python` ("" for this one): several stepped in a plain loop there,
 against as many behind one child process, and one against one; blocks of steps take turns. Where the interpreter is this one,
 Gymnasium's AsyncVectorEnv with one environment stands beside it.
 
-    waldo bench foreign env=metaworld python=/path/to/venv/bin/python
+    waldo bench foreign environment=metaworld python=/path/to/venv/bin/python
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ class _Async:
 
 
 def measure(cfg: DictConfig) -> Measurement:
-    """cfg: seconds; env, python (see above). Raises ConfigError for an environment that is not of Gymnasium's."""
-    config = _config(str(cfg.get("env", "") or "pusht"), str(cfg.get("python", "") or ""))
+    """cfg: seconds; environment, python (see above). Raises ConfigError for an environment that is not of Gymnasium's."""
+    config = _config(str(cfg.get("environment", "") or "pusht"), str(cfg.get("python", "") or ""))
     times = step_times(config, cfg.seconds)
     n = len(times["one"])
 
@@ -150,8 +150,8 @@ def step_times(config: GymConfig, seconds: float) -> dict[str, np.ndarray]:
     """Seconds per step of one environment, in blocks that took turns."""
     ways: dict[str, _Way] = {}
     try:
+        ways["one, a process"] = _Through(config, 1, 1)  # first: it says clearly what is missing
         ways["one"] = _Direct(config, 1)
-        ways["one, a process"] = _Through(config, 1, 1)
         ways["several"] = _Direct(config, SEVERAL)
         ways["several, a process"] = _Through(config, SEVERAL, 1)
         ways["several, all cores"] = _Through(config, SEVERAL, 0)
@@ -173,7 +173,7 @@ def step_times(config: GymConfig, seconds: float) -> dict[str, np.ndarray]:
 def _config(name: str, python: str) -> GymConfig:
     found = {path.stem: path for path in (CONFIGS / "env").glob("*.yaml") if f"_target_: {TARGET}" in path.read_text(encoding="utf-8")}
     if name not in found:
-        raise ConfigError(f"waldo bench foreign: env={name} is no environment of Gymnasium's; {did_you_mean(name, found)}")
+        raise ConfigError(f"waldo bench foreign: environment={name} is no environment of Gymnasium's; {did_you_mean(name, found)}")
     options: Any = OmegaConf.to_container(OmegaConf.load(found[name]))
     del options["_target_"]
     config: GymConfig = typed(GymConfig, options, name)
