@@ -35,6 +35,7 @@ REWARDS = ("sparse", "dense")
 class ArmConfig:
     task: dict[str, Any] = field(default_factory=dict)  # `_target_` and options of the task
     robot: str = "panda"  # a module of real.robots, or menagerie:MODEL
+    base: list[float] = field(default_factory=list)  # where one arm stands instead of the origin [m]: a short one nearer to its work
     engine: str = "mujoco"  # mujoco or pybullet: the same world and the same control law
     action: str = "ee_pose"  # ee_pose: absolute pose of the tool and gripper width; joint: joint positions and gripper width
     reward: str = "sparse"  # sparse: 1 when it is done, else 0; dense: from 0 to 1, the nearer the better
@@ -66,7 +67,7 @@ class ArmVecEnv:
         self.task: Task = build(config.task)
         self.robot: RobotSpec = robot_spec(config.robot)
         self.num_envs, self.max_steps = config.num_envs, config.max_steps
-        mounts = self.task.mounts or (Mount(),)
+        mounts = self._mounts()
         size = (config.image_size, config.image_size)
         cameras = dict.fromkeys(self.task.cameras, size)
         self.spec = offered_spec(self.task, self.robot, mounts, config.rate_hz, config.action, cameras)
@@ -97,6 +98,14 @@ class ArmVecEnv:
         self._looks: list[Look | None] = []
         self._noise = Noise(self.spec.observations) if varied and "noise" in varied.groups else None
         self._delay = Delay(self.num_envs, self._randomizer.max_delay) if self._randomizer and self._randomizer.max_delay else None
+
+    def _mounts(self) -> tuple[Mount, ...]:
+        base = self.config.base
+        if not base:
+            return self.task.mounts or (Mount(),)
+        if self.task.mounts or len(base) != 3:
+            raise ConfigError(f"env.base={list(base)}: [x, y, z] of the one arm of a task; {self.task.name} has {len(self.task.mounts) or 1}")
+        return (Mount(position=(float(base[0]), float(base[1]), float(base[2]))),)
 
     def reset(self, seeds: np.ndarray) -> Obs:
         """One episode per seed (at most num_envs); spare rows repeat the first."""

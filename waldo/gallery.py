@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from data.errors import ConfigError, did_you_mean
 from data.results import Figure
-from sim.portrait import portrait
+from sim.portrait import portrait, reaching
 from waldo.manual import CONFIGS
 from waldo.tiles import Tile, sheet
 
@@ -28,13 +28,16 @@ TITLES = {"mujoco": "MuJoCo", "pybullet": "PyBullet"}
 def run(cfg: DictConfig, out: Path) -> list[Figure]:
     tasks = _chosen("tasks", list(cfg.tasks), [name for name in _names("env") if _node("env", name).get("_target_") == OURS])
     robots = _chosen("robots", list(cfg.robots), _names("robot"))
-    wanted = [("Tasks", task, {}, engine) for task in tasks for engine in cfg.engines]
-    wanted += [("Robots", robot, {"robot": robot}, engine) for robot in robots for engine in cfg.engines]
     size = (round(cfg.width * 0.75), cfg.width)
+    wanted = [("Tasks", name, engine) for name in tasks for engine in cfg.engines]
+    wanted += [("Robots", name, engine) for name in robots for engine in cfg.engines]
     tiles, failed = [], []
-    for part, name, options, engine in tqdm(wanted, desc="gallery", unit="picture"):
-        node = _node("env", name if part == "Tasks" else "reach")
-        picture, success = portrait(node, engine, cfg.seed, cfg.moment, size, **options)
+    for part, name, engine in tqdm(wanted, desc="gallery", unit="picture"):
+        node, view = _node("env", name if part == "Tasks" else "reach"), None
+        if part == "Robots":
+            options, view = reaching(name)
+            node |= {"robot": name, "task": {**node["task"], **options}}
+        picture, success = portrait(node, engine, cfg.seed, cfg.moment, size, view)
         tiles.append(Tile(part, name.replace("_", " "), TITLES.get(engine, engine), picture))
         if not success:
             failed.append(f"{name} on {engine}")
