@@ -191,8 +191,8 @@ class _Crew:
 
     def _gone(self, worker: int) -> SimulationError:
         first, end = self._bounds[worker], self._bounds[worker + 1] - 1
-        code = self._processes[worker].wait(5)
         self.close()
+        code = self._processes[worker].returncode
         return SimulationError(
             f"the PyBullet process of simulations {first} to {end} ended with exit status {code}; make the environment again"
         )
