@@ -42,7 +42,7 @@ class VecEnv(Protocol):
         """
 
     def render(self, camera: str, rows: np.ndarray | None = None, size: tuple[int, int] | None = None) -> np.ndarray:
-        """(len(rows), height, width, 3) uint8 RGB. Raises RenderError, naming the package to install, without OpenGL."""
+        """(len(rows), height, width, 3) uint8 RGB. Raises RenderError, naming what to install, where nothing can draw."""
 
     def close(self) -> None: ...
 

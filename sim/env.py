@@ -104,7 +104,9 @@ class ArmVecEnv:
         if not base:
             return self.task.mounts or (Mount(),)
         if self.task.mounts or len(base) != 3:
-            raise ConfigError(f"env.base={list(base)}: [x, y, z] of the one arm of a task; {self.task.name} has {len(self.task.mounts) or 1}")
+            raise ConfigError(
+                f"env.base={list(base)}: [x, y, z] of the one arm of a task; {self.task.name} has {len(self.task.mounts) or 1}"
+            )
         return (Mount(position=(float(base[0]), float(base[1]), float(base[2]))),)
 
     def reset(self, seeds: np.ndarray) -> Obs:

@@ -80,6 +80,7 @@ class Software:
         projection = list(pybullet.computeProjectionMatrixFOV(float(model.cam_fovy[camera]), size[1] / size[0], near, far))
         projection[8] += 1 / size[1]  # TinyRenderer looks through the corner of a pixel, OpenGL through its middle
         projection[9] += 1 / size[0]
+        bright = self._brightness() / self._usual
         light = -data.light_xdir[0] if model.nlight else np.array([0.2, -0.3, 1.0])
         _, _, rgba, share, bodies = pybullet.getCameraImage(
             size[1],
@@ -87,9 +88,9 @@ class Software:
             view.T.reshape(-1).tolist(),
             projection,
             lightDirection=light.tolist(),
-            lightColor=(self._brightness() / self._usual).tolist(),
+            lightColor=bright.tolist(),
             lightDistance=3.0,
-            lightAmbientCoeff=0.7,
+            lightAmbientCoeff=0.7 * float(bright.mean()),
             lightDiffuseCoeff=0.4,
             lightSpecularCoeff=0.05,
             shadow=int(shadow),

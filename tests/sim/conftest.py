@@ -38,6 +38,8 @@ def gl() -> None:
     env = make_arm()
     try:
         env.render("front", np.array([0]), (16, 16))
+        if env.physics.drawn_by == "software":
+            pytest.skip("no OpenGL: pictures come from PyBullet's software renderer")
     except RenderError as error:
         pytest.skip(str(error))
     finally:
