@@ -14,6 +14,7 @@ from data.rotations import multiply, rotate
 from sim.bullet.client import pybullet
 from sim.bullet.scene import Scene
 
+FAR = 100.0  # [m] no body of ours is as large
 _CONJUGATE = np.array([1.0, -1.0, -1.0, -1.0])
 _W_LAST, _W_FIRST = [1, 2, 3, 0], [3, 0, 1, 2]
 
@@ -55,6 +56,11 @@ class State:
             spin = rotate(axes * _CONJUGATE, qvel[v : v + 3]).tolist()
             pybullet.resetJointStateMultiDof(uid, link, turn, spin, physicsClientId=c)
         self._qpos[:] = qpos
+
+    def scatter(self) -> None:
+        """Bodies that move freely or are moved by us go where they touch nothing."""
+        for k, uid in enumerate([free[0] for free in self._free] + [mocap[0] for mocap in self._mocap]):
+            pybullet.resetBasePositionAndOrientation(uid, [0, 0, FAR * (k + 1)], [0, 0, 0, 1], physicsClientId=self._client)
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         c, qpos, qvel = self._client, self._qpos, self._qvel

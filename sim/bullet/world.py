@@ -65,6 +65,8 @@ class BulletWorld:
 
     def reset(self) -> None:
         """Back to the model's initial state; of what went before nothing is left, its contacts neither."""
+        self._state.scatter()  # else contacts that come back at the same place are taken for the old ones, and start warm
+        pybullet.performCollisionDetection(physicsClientId=self.client)
         pybullet.restoreState(self._start, physicsClientId=self.client)
         self._servo.forget()
 

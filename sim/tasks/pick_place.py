@@ -62,8 +62,7 @@ class PickPlace(ArmTask):
     )
 
     def __init__(self, config: PickPlaceConfig) -> None:
-        config = at_level(config, LEVELS)
-        self.config = config
+        self.config = config = at_level(config, LEVELS)
         for name in ("cube_x", "cube_y", "bin_x", "bin_y"):
             require_range(f"env.task.{name}", getattr(config, name))
         if not 0.01 <= config.cube_half <= 0.035:

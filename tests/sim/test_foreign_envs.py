@@ -131,5 +131,5 @@ def test_the_two_arms_expert_solves_its_task(name):
 
 
 def test_an_unknown_task_is_answered_with_the_like():
-    with pytest.raises(ConfigError, match=r"Meta-World/drawer-opn-v3.*did you mean.*drawer-open-v3"):
+    with pytest.raises(ConfigError, match=r"no id 'Meta-World/drawer-opn-v3'.*Meta-World/drawer-open-v3"):
         make("metaworld", id="Meta-World/drawer-opn-v3")
