@@ -7,6 +7,8 @@
 #   make test-slow          the slow tests: trainings that must reach a success rate, long control loops
 #   make test-contracts     only the contracts: what every policy, task, robot and driver of ours (or yours) has to satisfy
 #   make test-conformance   lerobot, rerun, robomimic and minari read our datasets and we read theirs: an environment of its own, ffmpeg needed
+#   make test-environments  Meta-World, gym-aloha, OGBench, robosuite and the like, each in its own interpreter
+#   make venv-NAME          an interpreter for environments of others: metaworld, aloha, ogbench, robosuite (docs/environments.md)
 
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -20,7 +22,9 @@ CONFORMANCE := .venv-conformance
 CONFORMANCE_STAMP := $(CONFORMANCE)/.installed
 CONFORMANCE_PINS := $(addprefix tests/conformance/,requirements-torch.txt requirements.txt requirements-alone.txt constraints.txt)
 
-.PHONY: setup demo test check bench test-slow test-contracts test-conformance ffmpeg
+VENVS := metaworld aloha ogbench robosuite
+
+.PHONY: setup demo test check bench test-slow test-contracts test-conformance test-environments ffmpeg $(addprefix venv-,$(VENVS))
 
 setup: $(STAMP)
 
@@ -57,6 +61,9 @@ test-contracts: $(STAMP)
 test-conformance: ffmpeg $(STAMP) $(CONFORMANCE_STAMP)
 	$(BIN)/python -m pytest -m conformance tests/conformance $(ARGS)
 
+test-environments: $(STAMP) $(addprefix venv-,$(VENVS))
+	$(BIN)/python -m pytest -m conformance tests/sim/test_foreign_envs.py $(ARGS)
+
 ffmpeg:
 	@command -v ffmpeg >/dev/null || { echo "error: ffmpeg is not on PATH, and lerobot decodes video with its libraries; say apt-get install ffmpeg"; exit 2; }
 
@@ -69,4 +76,12 @@ $(CONFORMANCE_STAMP): $(CONFORMANCE_PINS)
 	$(CONFORMANCE)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c tests/conformance/constraints.txt \
 		-r tests/conformance/requirements.txt
 	$(CONFORMANCE)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps -r tests/conformance/requirements-alone.txt
+	@touch $@
+
+# Environments of others, each with the MuJoCo that it needs. Everything is pinned, hence --no-deps.
+$(addprefix venv-,$(VENVS)): venv-%: .venv-%/.installed
+.venv-%/.installed: sim/foreign/venvs/%.txt
+	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	@echo "Installing $* into .venv-$*; the first time takes a minute."
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $<
 	@touch $@

@@ -46,6 +46,8 @@ def collect(
     An interrupted collection goes on where it stopped. Returns counts of the whole dataset; images are left out, and that is
     said, without OpenGL. Raises DatasetError if `root` holds another collection.
     """
+    if not isinstance(env, ArmVecEnv):
+        env.config.images = images  # type: ignore[attr-defined]  # it draws while it runs, or never
     cameras = {f.name: (f.shape[0], f.shape[1]) for f in env.spec.observations if f.is_image and images}
     missing = ""
     try:
@@ -72,7 +74,7 @@ def collect(
                 if done.error:
                     raise DatasetError(f"the demonstration of seed {done.seed} broke the simulation: {done.error}")
                 pictures = {name: _pictures(env, done, name, size) for name, size in cameras.items()}
-                actor = np.full(len(done.states), EXPERT, np.uint8)
+                actor = np.full(len(done.columns["action"]), EXPERT, np.uint8)
                 variations.log(done.seed)
                 recorder.add_episode({**done.columns, ACTOR.name: actor}, env.instruction, pictures)
                 bar.update()

@@ -7,7 +7,9 @@ import signal
 import numpy as np
 import pytest
 
-from data.errors import WaldoError
+from data.errors import ConfigError, WaldoError
+from data.store import Dataset
+from sim.collect import collect
 from tests.sim.open_toy import BLIND, open_toy
 from tests.sim.toy import Toy
 
@@ -201,3 +203,15 @@ def test_an_action_that_is_not_finite_moves_nothing(toy):
     twin.reset(np.array([1, 2]))
     np.testing.assert_array_equal(after["observation.state"], twin.step(np.zeros((2, 2)))[0]["observation.state"])
     assert before["observation.state"].shape == (2, 2)
+
+
+def test_demonstrations_of_an_expert_in_another_process_are_recorded_with_its_pictures(toy, tmp_path):
+    env = toy(2, expert="hook", outside="error", kwargs={"bound": 100.0, "ends": 7}, isolate=True)
+    counts = collect(env, tmp_path / "d", np.arange(100, 103), {"clean": 1.0}, {"seed": 100})
+    dataset = Dataset.open(tmp_path / "d")
+    assert (counts["episodes"], counts["frames"]) == (3, 21) and dataset.tasks == (env.instruction,)
+    side = dataset.images("observation.images.side")  # shows the time at which it was taken
+    np.testing.assert_allclose([picture.mean() for picture in side[:7]], np.arange(7), atol=1.5)
+    np.testing.assert_allclose(dataset.episode(0)["observation.environment_state"][:, 0], np.arange(7))
+    with pytest.raises(ConfigError, match="knows only the style clean"):
+        collect(env, tmp_path / "e", np.arange(2), {"sloppy": 1.0}, {})

@@ -1,4 +1,4 @@
-"""robosuite's tasks by their names, `env.id=Stack`, with any of its robots and controllers: `env.kwargs.robots=UR5e`.
+"""robosuite's tasks by their names, `env.id=Stack`, with any of its robots and controllers: `env.kwargs.robots=Sawyer`.
 
 An observation is robosuite's dictionary, but with quaternions w-first. The seed of an episode draws where the objects and the robot's joints
 start; what robosuite draws while it builds the model (the cube's size in Lift) stays as it was first drawn, since building it again takes a second.
