@@ -38,8 +38,10 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     if not isinstance(env, ArmVecEnv):
         styles = {"clean": 1.0}  # who comes with an environment of others has one way
     origin = {"seed": int(cfg.seed), "versions": provenance.collect().get("versions")}
-    counts = collect(env, Path(cfg.dataset), seeds, styles, origin, cfg.overwrite, cfg.images)
+    root = Path(cfg.dataset or Path("datasets") / env.spec.task)
+    counts = collect(env, root, seeds, styles, origin, cfg.overwrite, cfg.images)
     env.close()
     if counts["no_images"]:
         print(f"recorded without images: {counts['no_images']}")
+    print(f"dataset: {root}\nnext: waldo train data.path={root} policy=flow env=...")
     return [Figure(f"collect/{name}", float(counts[name])) for name in ("episodes", "success", "frames")]

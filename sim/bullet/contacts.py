@@ -78,7 +78,8 @@ def friction(model: mujoco.MjModel, values: np.ndarray, of: Sequence[Group], tou
     """(len(of), 3) sliding, spinning and rolling coefficients for Bullet; values: geom_friction (ngeom, 3) of one simulation.
 
     Bullet slides with a_i a_j and spins or rolls with s_i a_j + s_j a_i; MuJoCo with the values of the geom of higher
-    priority, else with the larger ones, torsion only from condim 4 on, rolling only with 6. Pairs with a body that moves freely weigh ten times as much.
+    priority, else with the larger ones, torsion only from condim 4 on, rolling only with 6. Pairs with a body that moves freely
+    weigh ten times as much.
     """
     if not touch:
         return np.zeros((len(of), 3))
