@@ -286,7 +286,7 @@ def test_what_waldo_collect_records_is_what_its_data_config_reads(tmp_path, monk
     """configs/env/pick_place.yaml and configs/data/pick_place.yaml, from the expert to a training batch."""
     node = OmegaConf.to_container(OmegaConf.load(CONFIGS / "env/pick_place.yaml"))
     env = build({**node, "num_envs": 4, "threads": 1})
-    collect(env, env.config.expert, tmp_path / "pick_place", np.arange(60, 64), 0.0, {}, images=False)
+    collect(env, tmp_path / "pick_place", np.arange(60, 64), {"clean": 1.0}, {}, images=False)
     env.close()
     monkeypatch.setenv("WALDO_DATASETS", str(tmp_path))
     monkeypatch.chdir(tmp_path)

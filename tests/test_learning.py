@@ -33,7 +33,9 @@ HELD_OUT = np.arange(100_000, 100_020)
 
 @pytest.fixture(scope="module")
 def env() -> Iterator[ArmVecEnv]:
-    made = ArmVecEnv(ArmConfig(task=EASY, num_envs=20, threads=1, home_noise=0.0, max_steps=180))
+    made = ArmVecEnv(
+        ArmConfig(task=EASY, expert="sim.tasks.pick_place.PickPlaceExpert", num_envs=20, threads=1, home_noise=0.0, max_steps=180)
+    )
     yield made
     made.close()
 
@@ -41,7 +43,7 @@ def env() -> Iterator[ArmVecEnv]:
 @pytest.fixture(scope="module")
 def inputs(env: ArmVecEnv, tmp_path_factory: pytest.TempPathFactory) -> Inputs:
     root = tmp_path_factory.mktemp("demonstrations") / "easy"
-    counts = collect(env, "sim.tasks.pick_place.PickPlaceExpert", root, np.arange(40), 0.0, {}, images=False)
+    counts = collect(env, root, np.arange(40), {"clean": 1.0}, {}, images=False)
     assert counts["success"] >= 36
     return Inputs(DataConfig(path=str(root), only_success=True), n_obs_steps=2, horizon=16, n_action_steps=8)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from data.spec import ActionSpec, Feature, PolicySpec
+from real.robots.panda import SPEC as PANDA
 from sim.task import POSE, POSE_UNITS
-from sim.experts import PickPlaceExpert
-from sim.tasks.pick_place import PickPlace
+from sim.tasks.pick_place import PickPlace, PickPlaceConfig, PickPlaceExpert
 
 STATE = Feature("observation.state", (8,), names=(*POSE, "gripper_width"), units=(*POSE_UNITS, "m"), quaternions=(3,))
 POSES = ActionSpec("ee_pose", (*POSE, "gripper_width"), (*POSE_UNITS, "m"), quaternions=(3,))
@@ -38,7 +38,8 @@ class Expert:
         stamp = frame["observation.environment_state"][7:10].tobytes()  # the bin's place tells one episode from the next
         if stamp != self._stamp:
             self._stamp = stamp
-            self._expert = PickPlaceExpert(np.random.default_rng(int(seeds[0])), False, self.spec.rate_hz)
+            rng = np.random.default_rng(int(seeds[0]))
+            self._expert = PickPlaceExpert(rng, "clean", PickPlace(PickPlaceConfig()), PANDA, self.spec.rate_hz)
             self._expert.obs = frame
             self._script, self._next = self._expert.script(), []
         self._expert.obs = frame

@@ -1,11 +1,13 @@
-"""Environment steps per second of pick_place, 64 at once, against Gymnasium's own vector environments of a plain MuJoCo one.
+"""Environment steps per second of pick_place, 64 at once, against Gymnasium's own vector environments of the same task.
 
-Beside it: raw mujoco.batch (the limit), rendering against MuJoCo's default settings, and a closed loop of an image policy with
+Beside it: the same of an environment as one would write it with MuJoCo and Gymnasium alone (waldo/benchmarks/plain_env.py),
+raw mujoco.batch (the limit), rendering against MuJoCo's default settings, and a closed loop of an image policy with
 the shares of physics, rendering and inference. Everything is measured in turns in one run; the figures are medians.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -18,11 +20,13 @@ import torch
 from mujoco.batch import Batch
 from omegaconf import OmegaConf
 
-from data.config import build
+from data.config import build, typed
 from data.errors import RenderError
 from data.results import Figure
 from policies.normalize import Normalizer
+from sim.env import ArmConfig
 from sim.rollout import rollout
+from sim.single import ArmEnv
 from waldo.bench import Measurement
 from waldo.benchmarks.plain_env import PlainArm
 from waldo.manual import CONFIGS
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from sim.env import ArmVecEnv
 
 BATCH, FEW = 64, 8
+BASELINE = f"AsyncVectorEnv({FEW}) of the same task"
 WANTED = ("observation.state", "observation.images.front")
 
 
@@ -44,7 +49,7 @@ def measure(cfg: DictConfig) -> Measurement:
         others += [*_rendering(cfg.seconds), *_closed_loop(cfg)]
     except RenderError as error:
         print(f"rendering not measured: {error}")
-    return Measurement(steps["ours"], steps["AsyncVectorEnv(8)"], others=others)
+    return Measurement(steps["ours"], steps[BASELINE], others=others)
 
 
 def in_turns(calls: dict[str, tuple[Callable[[], Any], int]], seconds: float) -> dict[str, Figure]:
@@ -67,7 +72,7 @@ def _steps(cfg: DictConfig) -> tuple[list[Figure], dict[str, Figure]]:
     rng = np.random.default_rng(cfg.seed)
     home = np.array([*ours.robot.q_home, ours.robot.gripper_max_width])
     goals = [home + rng.normal(0, 0.1, (BATCH, 8)) * [*np.ones(7), 0.0] for _ in range(16)]  # everyone moves, nobody stands still
-    turn = {"ours": 0, "sync": 0, "async": 0}
+    turn = {"ours": 0}
 
     def action(who: str, rows: int) -> np.ndarray:
         turn[who] += 1
@@ -76,36 +81,29 @@ def _steps(cfg: DictConfig) -> tuple[list[Figure], dict[str, Figure]]:
     raw = Batch(ours.physics.model, BATCH, cfg.threads)
     raw.state[:] = ours.physics._batch.state  # type: ignore[attr-defined]
     control = np.tile(home, (BATCH, ours.substeps, 1))
-    with _vector(gymnasium.vector.SyncVectorEnv) as sync, _vector(gymnasium.vector.AsyncVectorEnv) as spread:
-        found = in_turns(
-            {
-                "ours": (lambda: ours.step(action("ours", BATCH)), BATCH),
-                "raw": (lambda: raw.rollout(ours.substeps, control, record=()), BATCH),
-                f"SyncVectorEnv({FEW})": (lambda: sync.env.step(action("sync", FEW)), FEW),
-                f"AsyncVectorEnv({FEW})": (lambda: spread.env.step(action("async", FEW)), FEW),
-            },
-            cfg.seconds,
-        )
+    calls: dict[str, tuple[Callable[[], Any], int]] = {
+        "ours": (lambda: ours.step(action("ours", BATCH)), BATCH),
+        "raw mujoco.batch, no observation, no limits": (lambda: raw.rollout(ours.substeps, control, record=()), BATCH),
+    }
+    with contextlib.ExitStack() as stack:
+        for kind in (gymnasium.vector.SyncVectorEnv, gymnasium.vector.AsyncVectorEnv):
+            for single, words in ((_same_task, "the same task"), (PlainArm, "plain MuJoCo")):
+                env = kind([single] * FEW)
+                stack.callback(env.close)
+                env.reset(seed=0)
+                name = f"{kind.__name__}({FEW}) of {words}"
+                turn[name] = 0
+                calls[name] = (lambda env=env, name=name: env.step(action(name, FEW)), FEW)  # type: ignore[misc]
+        found = in_turns(calls, cfg.seconds)
     ours.close()
-    mine = found["ours"]
-    figures = [dataclasses.replace(found[name], name=f"{name} of a plain MuJoCo environment") for name in list(found)[2:]]
-    figures.append(dataclasses.replace(found["raw"], name="raw mujoco.batch, no observation, no limits"))
-    figures += [Figure(f"ours / {name}", mine.value / found[name].value) for name in list(found)[1:]]
+    mine, rest = found["ours"], list(found)[1:]
+    figures = [found[name] for name in rest if name != BASELINE] + [Figure(f"ours / {name}", mine.value / found[name].value) for name in rest]
     return figures, {**found, "ours": dataclasses.replace(mine, name=f"environment steps, {BATCH} at once")}
 
 
-class _vector:
-    """A Gymnasium vector environment of plain ones, closed at the end."""
-
-    def __init__(self, kind: type) -> None:
-        self.env = kind([PlainArm] * FEW)
-        self.env.reset(seed=0)
-
-    def __enter__(self) -> _vector:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.env.close()
+def _same_task() -> ArmEnv:
+    node = {"task": {"_target_": "sim.tasks.pick_place.PickPlace"}, "action": "joint", "threads": 1}
+    return ArmEnv(typed(ArmConfig, node, "env"))
 
 
 def _rendering(seconds: float) -> list[Figure]:
