@@ -7,7 +7,7 @@ sensor noise, is all that the identification sees. On a robot, `MotionLog.from_t
 import numpy as np
 
 from sim.env import ArmConfig, ArmVecEnv
-from sim.identify import MotionLog, identify
+from sim.variation.identify import MotionLog, identify
 
 TASK = {"_target_": "sim.tasks.pick_place.PickPlace"}
 SECRET = {"damping": {"joint5": 4.0}, "stiffness": {"joint6": 420.0}}

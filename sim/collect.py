@@ -21,7 +21,7 @@ from sim.base import VecEnv
 from sim.demonstrate import Demonstration, demonstrate, mixture
 from sim.env import ArmVecEnv
 
-VARIATIONS = Path("meta/variations.jsonl")  # beside a dataset: one line per episode, sim.randomize.Variation as JSON
+VARIATIONS = Path("meta/variations.jsonl")  # beside a dataset: one line per episode, sim.variation.randomize.Variation as JSON
 # Settings that change no demonstration.
 NO_MATTER = ("num_envs", "threads", "workers", "images", "python", "isolate", "timeout", "start_timeout", "extra", "requirements")
 

@@ -18,12 +18,12 @@ from real.base import RobotSpec
 from sim.arms.build import robot_spec
 from sim.base import Obs, Task
 from sim.control import ramp
-from sim.disturb import Delay, Noise
 from sim.offer import action_bounds, offered_spec
-from sim.parameters import apply
 from sim.physics import Worlds
-from sim.randomize import Randomizer, Variation, furnished, settings
 from sim.rendering.renderer import Look
+from sim.variation.disturb import Delay, Noise
+from sim.variation.parameters import apply
+from sim.variation.randomize import Randomizer, Variation, furnished, settings
 from sim.world import Mount, build_world
 
 SUCCESS_STEPS = 5  # the success condition must hold for so many control steps
@@ -47,8 +47,10 @@ class ArmConfig:
     images: bool = False  # render the policy's cameras every step; slow
     threads: int = 0  # physics threads (MuJoCo) or processes (PyBullet), 0 for all cores
     home_noise: float = 0.02  # standard deviation of the arm's start around its home posture [rad]
-    identified: dict[str, Any] = field(default_factory=dict)  # {kind: {joint: value}} from sim.identify, instead of the description's
-    randomize: dict[str, Any] = field(default_factory=dict)  # options of sim.randomize.RandomizeConfig; empty: nothing varies
+    identified: dict[str, Any] = field(
+        default_factory=dict
+    )  # {kind: {joint: value}} from sim.variation.identify, instead of the description's
+    randomize: dict[str, Any] = field(default_factory=dict)  # options of sim.variation.randomize.RandomizeConfig; empty: nothing varies
 
 
 class ArmVecEnv:

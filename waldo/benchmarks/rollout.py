@@ -97,7 +97,9 @@ def _steps(cfg: DictConfig) -> tuple[list[Figure], dict[str, Figure]]:
         found = in_turns(calls, cfg.seconds)
     ours.close()
     mine, rest = found["ours"], list(found)[1:]
-    figures = [found[name] for name in rest if name != BASELINE] + [Figure(f"ours / {name}", mine.value / found[name].value) for name in rest]
+    figures = [found[name] for name in rest if name != BASELINE] + [
+        Figure(f"ours / {name}", mine.value / found[name].value) for name in rest
+    ]
     return figures, {**found, "ours": dataclasses.replace(mine, name=f"environment steps, {BATCH} at once")}
 
 

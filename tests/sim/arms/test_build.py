@@ -18,9 +18,9 @@ gl.choose()
 
 import mujoco  # noqa: E402  after the choice of its OpenGL platform
 
-from sim.control import gains  # noqa: E402
 from sim.arms.build import arm_spec, known_robots, robot_spec  # noqa: E402
 from sim.arms.urdf import share_folder  # noqa: E402
+from sim.control import gains  # noqa: E402
 
 PANDA = importlib.import_module("real.robots.panda")
 

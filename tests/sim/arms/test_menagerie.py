@@ -18,8 +18,8 @@ gl.choose()
 
 import mujoco  # noqa: E402  after the choice of its OpenGL platform
 
-from sim.arms.menagerie import Defaults, read_menagerie  # noqa: E402
 from sim.arms.build import arm_spec, robot_spec  # noqa: E402
+from sim.arms.menagerie import Defaults, read_menagerie  # noqa: E402
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("mujoco_menagerie") is None, reason="pip install 'waldo[robots]'")
 

@@ -11,8 +11,8 @@ gl.choose()
 
 import mujoco  # noqa: E402  after the choice of its OpenGL platform
 
-from sim.control import GRIPPER_FORCE, GRIPPER_KD, GRIPPER_KP, gains  # noqa: E402
 from sim.arms.build import arm_spec, known_robots, robot_spec  # noqa: E402
+from sim.control import GRIPPER_FORCE, GRIPPER_KD, GRIPPER_KP, gains  # noqa: E402
 
 DOWN = np.array([[0.0, 1.0, 0.0, 0.0]])
 

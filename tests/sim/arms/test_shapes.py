@@ -14,9 +14,9 @@ gl.choose()
 
 import mujoco  # noqa: E402  after the choice of its OpenGL platform
 
+from sim.arms.build import arm_spec, robot_spec  # noqa: E402
 from sim.arms.decimate import decimate, hull, slices  # noqa: E402
 from sim.arms.meshes import read_mesh  # noqa: E402
-from sim.arms.build import arm_spec, robot_spec  # noqa: E402
 from sim.arms.shapes import TRIANGLES, arm_shapes, drawn  # noqa: E402
 from sim.arms.urdf import READERS, read_links  # noqa: E402
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from data.errors import ConfigError, DatasetError, WaldoError
 from sim.arms.build import robot_spec
-from sim.parameters import PAYLOAD, Unknown, add_payload, unknowns
+from sim.variation.parameters import PAYLOAD, Unknown, add_payload, unknowns
 from sim.world import Mount, World, build_world
 
 _ROOM = Path(__file__).with_name("tasks") / "room.xml"
@@ -109,7 +109,7 @@ def identify(
     noise: tuple[float, float] = (1e-3, 1e-2),
     threads: int = 1,
 ) -> Identified:
-    """Estimate `parameters` (names of sim.parameters) of a robot of real.robots from logs of its free motion.
+    """Estimate `parameters` (names of sim.variation.parameters) of a robot of real.robots from logs of its free motion.
 
     noise: about how far measured positions [rad] and velocities [rad/s] are off; it weighs them against each other.
     Raises DatasetError for a log that cannot be replayed, ConfigError for unknown names, and WaldoError naming every parameter

@@ -8,10 +8,10 @@ import pytest
 from data.errors import ConfigError
 from data.rotations import matrix_from_quat, rotation_vector
 from sim.collect import VARIATIONS, collect
-from sim.disturb import Delay
-from sim.randomize import GROUPS, LEVELS, RandomizeConfig, Variation, level_of
 from sim.rendering.grid import first_pictures, tiled
 from sim.rendering.renderer import Look, Renderer
+from sim.variation.disturb import Delay
+from sim.variation.randomize import GROUPS, LEVELS, RandomizeConfig, Variation, level_of
 from tests.sim.conftest import TASK, make_arm, wander
 
 SEEDS = np.arange(60, 65)

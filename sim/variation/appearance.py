@@ -18,7 +18,7 @@ from sim.rendering.renderer import Look
 from sim.world import World
 
 if TYPE_CHECKING:
-    from sim.randomize import RandomizeConfig
+    from sim.variation.randomize import RandomizeConfig
 
 LOOKS = ("textures", "colors", "lights", "camera")
 _BANK, _PIXELS = 16, 64  # patterns, pixels of their sides

@@ -8,9 +8,9 @@ import pytest
 
 from data.errors import ConfigError, DatasetError, WaldoError
 from sim.control import ramp
-from sim.identify import MotionLog, identify
 from sim.mujoco import open_physics
-from sim.parameters import NAMES, PAYLOAD, apply
+from sim.variation.identify import MotionLog, identify
+from sim.variation.parameters import NAMES, PAYLOAD, apply
 from sim.world import build_world
 from tests.sim.conftest import TASK, make_arm
 
@@ -90,8 +90,8 @@ def test_what_the_description_says_already_stays():
 @needs_toolbox
 def test_a_payload_is_weighed():
     """The truth is simulated by hanging the ball on the arm; gravity is compensated for the arm alone."""
-    from sim.identify import _Arm
-    from sim.parameters import _write_payload
+    from sim.variation.identify import _Arm
+    from sim.variation.parameters import _write_payload
 
     arm = _Arm("panda", payload=True)
     _write_payload(arm.world.model, 0.6)
@@ -184,7 +184,7 @@ def test_logs_are_read_as_the_control_loop_and_datasets_write_them():
 
 def test_without_its_packages_they_are_named():
     code = (
-        "import sys\nsys.modules['colorama'] = None\nimport numpy as np\nfrom sim.identify import identify\n"
+        "import sys\nsys.modules['colorama'] = None\nimport numpy as np\nfrom sim.variation.identify import identify\n"
         "try:\n    identify('panda', [], ['damping'])\nexcept Exception as error:\n    print(type(error).__name__, error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -19,7 +19,7 @@ import numpy as np
 
 from data.config import typed
 from data.errors import ConfigError, did_you_mean
-from sim.appearance import LOOKS, Appearance
+from sim.variation.appearance import LOOKS, Appearance
 from sim.world import World
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Variation:
     delay: int = 0  # physics steps from an action to the servos
     noise: Mapping[str, float] = field(default_factory=dict)  # unit -> standard deviation
     factors: Mapping[str, Numbers] = field(default_factory=dict)  # body_mass, geom_friction, dof_damping, stiffness, servo_damping
-    looks: Mapping[str, Numbers] = field(default_factory=dict)  # see sim.appearance
+    looks: Mapping[str, Numbers] = field(default_factory=dict)  # see sim.variation.appearance
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
