@@ -24,7 +24,7 @@ from sim.arms.build import robot_spec
 from sim.variation.parameters import PAYLOAD, Unknown, add_payload, unknowns
 from sim.world import Mount, World, build_world
 
-_ROOM = Path(__file__).with_name("tasks") / "room.xml"
+_ROOM = Path(__file__).parents[1] / "tasks" / "room.xml"
 _STEP = 1e-4  # of finite differences, of an unknown's range
 _ENOUGH = 1e-5  # change of the unknowns, and of the misfit, that ends the search
 _NARROW = 0.25  # a log must narrow every unknown to an interval smaller than this share of its range, to either side
