@@ -53,7 +53,9 @@ mine.mkdir(parents=True)
 Path("lift.py").write_text(TASK.lstrip())
 
 # As in a shell: PYTHONPATH=. waldo collect --config-dir mine env=lift env.task.height=0.08 episodes=4 ...
-command = "collect --config-dir mine env=lift env.task.height=0.08 episodes=4 styles.sloppy=0 images=false dataset=datasets/lift out=outputs/lift"
+command = (
+    "collect --config-dir mine env=lift env.task.height=0.08 episodes=4 styles.sloppy=0 images=false dataset=datasets/lift out=outputs/lift"
+)
 environment = {**os.environ, "PYTHONPATH": os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])}
 done = subprocess.run([sys.executable, "-m", "waldo", *command.split()], env=environment, check=True, capture_output=True, text=True)
 print(done.stdout.strip())
