@@ -12,23 +12,15 @@ The handle goes along an arc round the hinge, and the hand must go with it. Peop
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.errors import ConfigError
 from data.rotations import quat_about_z, rotate
-from sim.base import Physics
 from sim.experts import Demonstrator, Plan
 from sim.grips import pitched, tilt
-from sim.rewards import tolerance
-from sim.task import ArmTask, at_level, pose_feature, require_range
-from sim.tasks.drawer_open import turn_cameras
-
-if TYPE_CHECKING:
-    import mujoco
+from sim.task import pose_feature
+from sim.tasks.furniture import Furniture
 
 HINGE = np.array([-0.108, 0.126, 0.157])  # [m] in the cupboard's frame: where the door's frame is
 HANDLE = np.array([-0.062, -0.21, 0.022])  # [m] in the door's frame: where the bar is held, above its post
@@ -40,19 +32,7 @@ LEVELS = {
 }
 
 
-@dataclass
-class DoorOpenConfig:
-    level: str = "medium"  # easy, medium or hard: sets what is left out below
-    x: list[float] | None = None  # range of the cupboard's middle [m]
-    y: list[float] | None = None
-    yaw: float | None = None  # it is turned by up to this [rad]
-    ajar: float | None = None  # the door begins open by up to this [rad]
-    opening: float | None = None  # what counts as open [rad]
-    friction: float | None = None  # of the hinge [N m]
-
-
-class DoorOpen(ArmTask):
-    Config = DoorOpenConfig
+class DoorOpen(Furniture):
     name = "door_open"
     instruction = "Open the door of the cupboard."
     scene = Path(__file__).with_suffix(".xml")
@@ -64,50 +44,8 @@ class DoorOpen(ArmTask):
         ),
     )
 
-    def __init__(self, config: DoorOpenConfig) -> None:
-        self.config = config = at_level(config, LEVELS)
-        for name in ("x", "y"):
-            require_range(f"env.task.{name}", getattr(config, name))
-        yaw, ajar, self.opening, self.friction = (float(v or 0.0) for v in (config.yaw, config.ajar, config.opening, config.friction))
-        if not 0 <= yaw <= 0.6:
-            raise ConfigError(f"env.task.yaw={yaw}; allowed: 0 to 0.6 [rad], or the arm does not come to the handle")
-        if not 0 <= ajar < self.opening <= SWING - 0.1:
-            raise ConfigError(f"env.task.ajar={ajar}, opening={self.opening}; wanted 0 <= ajar < opening <= {SWING - 0.1:g} [rad]")
-        if not 0 <= self.friction <= 2:
-            raise ConfigError(f"env.task.friction={self.friction}; allowed: 0 to 2 [N m]")
-        self._ranges = np.array([config.x, config.y, [-yaw, yaw], [0.0, ajar]], float)  # (4, 2)
-
-    def edit(self, world: mujoco.MjSpec) -> None:
-        world.joint("door").frictionloss = self.friction
-        turn_cameras(world)
-
-    def reset(self, physics: Physics, rngs: list[np.random.Generator], rows: np.ndarray) -> None:
-        draws = np.stack([r.uniform(*self._ranges.T) for r in rngs])
-        self.lay(physics, "cupboard", draws[:, :2], 0.0, draws[:, 2], rows)
-        physics.set_joint("door", draws[:, 3], rows)
-
-    def observe(self, physics: Physics) -> dict[str, np.ndarray]:
-        angle = physics.joint("door")[:, None]
-        goal = np.full_like(angle, self.opening)
-        state = np.concatenate([self.poses(physics, "cupboard"), self.handle(physics), angle, goal], 1)
-        return {"observation.environment_state": state.astype(np.float32)}
-
-    @staticmethod
-    def handle(physics: Physics) -> np.ndarray:
-        """(B, 3) [m]: where the bar is held."""
-        position, quat = physics.body("door")
-        return position + rotate(quat, HANDLE)
-
-    def success(self, physics: Physics) -> np.ndarray:
-        """The door is open as far as is asked."""
-        return physics.joint("door") >= self.opening
-
-    def reward(self, physics: Physics) -> np.ndarray:
-        """A third for coming to the handle, the rest for opening."""
-        far = np.linalg.norm(physics.tool()[0] - self.handle(physics), axis=1)
-        near = tolerance(far, high=0.03, margin=0.3, shape="long_tail")
-        opened = np.clip(physics.joint("door") / self.opening, 0.0, 1.0)
-        return np.where(self.success(physics), 1.0, (near + 2 * opened) / 3 * 0.95)
+    levels, body, part, held = LEVELS, "cupboard", "door", HANDLE
+    widest, stiffest, units = SWING - 0.1, 2.0, ("rad", "N m")
 
 
 class DoorOpenExpert(Demonstrator):

@@ -8,7 +8,8 @@ from data.errors import ConfigError
 from data.rotations import quat_about_z
 from data.statistics import wilson
 from sim.demonstrate import demonstrate
-from sim.tasks.door_open import LEVELS, SWING, DoorOpen, DoorOpenConfig
+from sim.tasks.door_open import LEVELS, SWING, DoorOpen
+from sim.tasks.furniture import FurnitureConfig
 
 SEEDS = np.arange(1, 5)
 TASK = {"_target_": "sim.tasks.door_open.DoorOpen"}
@@ -129,4 +130,4 @@ def test_the_expert_succeeds_in_nine_of_ten_episodes(arm, engine):
 )
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
-        DoorOpen(DoorOpenConfig(**options))
+        DoorOpen(FurnitureConfig(**options))

@@ -8,7 +8,8 @@ from data.errors import ConfigError
 from data.rotations import quat_about_z
 from data.statistics import wilson
 from sim.demonstrate import demonstrate
-from sim.tasks.drawer_open import LEVELS, TRAVEL, DrawerOpen, DrawerOpenConfig
+from sim.tasks.drawer_open import LEVELS, TRAVEL, DrawerOpen
+from sim.tasks.furniture import FurnitureConfig
 
 SEEDS = np.arange(4)
 TASK = {"_target_": "sim.tasks.drawer_open.DrawerOpen"}
@@ -123,4 +124,4 @@ def test_the_expert_succeeds_in_nine_of_ten_episodes(arm, engine):
 )
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
-        DrawerOpen(DrawerOpenConfig(**options))
+        DrawerOpen(FurnitureConfig(**options))
