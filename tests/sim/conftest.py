@@ -54,3 +54,23 @@ def wander(seeds: np.ndarray, steps: int, start: np.ndarray) -> np.ndarray:
         actions[i, :, :3] += np.cumsum(rng.normal(0, 0.01, (steps, 3)), 0)
         actions[i, :, -1] = 0.04 + 0.04 * np.sin(np.arange(steps) / 5 + seed)
     return actions.astype(np.float32)
+
+
+def episodes(
+    make: Callable[..., ArmVecEnv], seeds: np.ndarray, num_envs: int, steps: int, render: bool = False, **options: Any
+) -> dict[int, np.ndarray]:
+    """seed -> everything that was seen, (steps + 1, D), running them `num_envs` at a time."""
+    env, out = make(num_envs, **options), {}
+    for first in range(0, len(seeds), num_envs):
+        group = seeds[first : first + num_envs]
+        obs = env.reset(group)
+        plan = wander(group, steps, obs["observation.state"][: len(group)])
+        plan = np.concatenate([plan, np.repeat(plan[:1], num_envs - len(group), 0)])
+        seen = [obs]
+        for t in range(steps):
+            if render:
+                env.render("front", np.array([0]), (16, 16))
+            seen.append(env.step(plan[:, t])[0])
+        for i, seed in enumerate(group):
+            out[int(seed)] = np.concatenate([np.stack([frame[name][i] for frame in seen]) for name in obs], 1)
+    return out

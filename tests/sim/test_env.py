@@ -1,5 +1,7 @@
 """The arm's environment: the same episode for the same seed whatever runs beside it, and actions that mean what the spec says."""
 
+import functools
+
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
@@ -10,28 +12,14 @@ from data.rotations import matrix_from_quat, rotation_vector
 from sim.control import LAG
 from sim.env import SUCCESS_STEPS, ArmConfig
 from sim.single import ArmEnv
+from tests.sim import conftest
 from tests.sim.conftest import TASK, wander
 
 SEEDS = np.arange(40, 48)
 STEPS = 25
 
 
-def episodes(arm, seeds, num_envs, steps=STEPS, render=False, **options):
-    """seed -> everything that was seen, (steps + 1, D), running them `num_envs` at a time."""
-    env, out = arm(num_envs, **options), {}
-    for first in range(0, len(seeds), num_envs):
-        group = seeds[first : first + num_envs]
-        obs = env.reset(group)
-        plan = wander(group, steps, obs["observation.state"][: len(group)])
-        plan = np.concatenate([plan, np.repeat(plan[:1], num_envs - len(group), 0)])
-        seen = [obs]
-        for t in range(steps):
-            if render:
-                env.render("front", np.array([0]), (16, 16))
-            seen.append(env.step(plan[:, t])[0])
-        for i, seed in enumerate(group):
-            out[int(seed)] = np.concatenate([np.stack([frame[name][i] for frame in seen]) for name in obs], 1)
-    return out
+episodes = functools.partial(conftest.episodes, steps=STEPS)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Randomised episodes: a function of the seed alone, applied as said, judged on the truth, and written down."""
 
+import functools
 import json
 
 import numpy as np
@@ -12,7 +13,8 @@ from sim.rendering.grid import first_pictures, tiled
 from sim.rendering.renderer import Look, Renderer
 from sim.variation.disturb import Delay
 from sim.variation.randomize import GROUPS, LEVELS, RandomizeConfig, Variation, level_of
-from tests.sim.conftest import TASK, make_arm, wander
+from tests.sim import conftest
+from tests.sim.conftest import TASK, make_arm
 
 SEEDS = np.arange(60, 65)
 STRONG = {"level": "strong"}
@@ -22,22 +24,7 @@ def only(*groups, level="strong", **ranges):
     return {"level": level, "groups": list(groups), **ranges}
 
 
-def episodes(make, seeds, num_envs, render=False, steps=12, **options):
-    """seed -> everything that a policy saw, (steps + 1, D)."""
-    env, out = make(num_envs, **options), {}
-    for first in range(0, len(seeds), num_envs):
-        group = seeds[first : first + num_envs]
-        obs = env.reset(group)
-        plan = wander(group, steps, obs["observation.state"][: len(group)])
-        plan = np.concatenate([plan, np.repeat(plan[:1], num_envs - len(group), 0)])
-        seen = [obs]
-        for t in range(steps):
-            if render:
-                env.render("front", np.array([0]), (16, 16))
-            seen.append(env.step(plan[:, t])[0])
-        for i, seed in enumerate(group):
-            out[int(seed)] = np.concatenate([np.stack([frame[name][i] for frame in seen]) for name in obs], 1)
-    return out
+episodes = functools.partial(conftest.episodes, steps=12)
 
 
 @pytest.mark.parametrize("engine", ["mujoco", "pybullet"])
