@@ -7,13 +7,13 @@ info["error"], row -> message, and they are made anew before their next reset.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from data.errors import ConfigError, RenderError, WaldoError, did_you_mean
+from data.machine import cores
 from data.spec import ActionSpec, PolicySpec
 from sim import gl
 from sim.base import Obs
@@ -128,9 +128,8 @@ class GymVecEnv:
             if not (config.python or config.isolate):
                 arrays = {name: np.zeros(shape, dtype) for name, (dtype, shape) in shapes.items()}
                 return Rows(plan, {**arrays, "clock": np.zeros(2)}, Maker(plan))
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
             python = interpreter(config.python) if config.python else ""
-            count = min(config.workers if config.workers > 0 else cores, b)
+            count = min(config.workers if config.workers > 0 else cores(), b)
             return Workers(plan, shapes, count, python, config.variables, config.timeout, config.start_timeout)
         except Refused as error:
             raise explained(error, config.id, config.python, config.extra, config.requirements) from error

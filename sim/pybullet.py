@@ -19,6 +19,7 @@ import numpy as np
 
 import data.errors
 from data.errors import ConfigError, SimulationError, WaldoError, did_you_mean
+from data.machine import cores
 from sim.bullet.rows import Rows
 from sim.bullet.share import CHUNK, CLEARED, TOUCHED, Share, shared
 from sim.bullet.wire import Header, receive, send
@@ -37,7 +38,7 @@ class PybulletPhysics(Worlds):
     def __init__(self, world: World, num_envs: int, processes: int | None = None) -> None:
         super().__init__(world, num_envs)
         if processes is None:
-            processes = _cores()
+            processes = cores()
         if processes < 0:
             raise ConfigError(f"processes={processes}: it must be 0 (in this process) or more")
         self._own: Rows | None = None
@@ -102,12 +103,8 @@ class PybulletPhysics(Worlds):
 
 def open_physics(world: World, num_envs: int, threads: int = 0) -> PybulletPhysics:
     """`threads` processes, 0 for all cores; one simulation, or one process alone, is stepped in this one."""
-    processes = min(threads or _cores(), num_envs)
+    processes = min(threads or cores(), num_envs)
     return PybulletPhysics(world, num_envs, 0 if processes == 1 else processes)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Crew:

@@ -21,18 +21,29 @@ import signal
 import socket
 import struct
 import sys
+import time
 import types
 from typing import Any
 
 HEAD = struct.Struct("<III")
 SAY, STEP, STEP_WITH_PICTURES, DONE = range(4)
 LONGEST = 1 << 26  # bytes of one message
+WATCH = 3e-4  # [s] to look out for the next question before sleeping: to be woken takes a tenth of a millisecond, and finds cold caches
 HOME = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120  also in the other interpreter
 
 
 def send(link: socket.socket, kind: int, number: int, what: Any = None) -> None:
     body = b"" if what is None else json.dumps(what).encode()
     link.sendall(HEAD.pack(kind, number, len(body)) + body)
+
+
+def look_out(link: socket.socket, seconds: float) -> None:
+    """Return when something was said, or after a moment, without sleeping."""
+    poll = select.poll()
+    poll.register(link, select.POLLIN)
+    end = time.perf_counter() + seconds
+    while not poll.poll(0) and time.perf_counter() < end:
+        os.sched_yield()  # whoever can work, works
 
 
 def receive(link: socket.socket) -> tuple[int, int, Any]:
@@ -120,6 +131,7 @@ def serve(link: socket.socket, memory: int, film: int) -> None:
         return send(link, SAY, number, {"refused": error.answer})
     send(link, SAY, number, {"about": about, "python": platform.python_version()})
     while True:
+        look_out(link, WATCH)
         kind, number, what = receive(link)
         if kind == SAY and what["ask"] == "close":
             return held.close()

@@ -51,9 +51,13 @@ def surroundings(python: str, variables: Mapping[str, str]) -> dict[str, str]:
 
 
 class Child:
-    """Raises ConfigError if `python` cannot be run at all. What it then says comes through answer()."""
+    """Raises ConfigError if `python` cannot be run at all. What it then says comes through answer().
 
-    def __init__(self, python: str, memory: int, variables: Mapping[str, str]) -> None:
+    watch    [s] to look out for an answer before sleeping
+    """
+
+    def __init__(self, python: str, memory: int, variables: Mapping[str, str], watch: float = 0.0) -> None:
+        self._watch = watch
         self._link, theirs = socket.socketpair()
         self._link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", WHOLE_MESSAGE, 0))
         alive, self._alive = os.pipe()
@@ -102,6 +106,8 @@ class Child:
     def answer(self, timeout: float) -> Any:
         """What it answers to the last question, None for nothing to say. Raises Gone, TimeoutError after `timeout` [s]."""
         number = -1
+        if self._watch:
+            child.look_out(self._link, min(self._watch, timeout))
         while number != self._number:  # an older answer is of a question that nobody waited for
             if not select.select([self._link], [], [], timeout)[0]:
                 raise TimeoutError

@@ -43,7 +43,10 @@ def pick(tree: Any, key: str) -> Any:
 
 
 def _vector(raw: Any, key: str) -> ndarray:
-    return np.asarray(pick(raw, key), np.float64).ravel()
+    found = pick(raw, key)
+    if type(found) is ndarray and found.ndim == 1 and found.dtype == np.float64:  # nearly always
+        return found
+    return np.asarray(found, np.float64).ravel()
 
 
 @contextlib.contextmanager
@@ -84,6 +87,7 @@ class Rows:
         self._judge, self._enough, self._key = getattr(self.hook, "success", None), plan["success_reward"], plan["success_key"]
         self._key_seen = self._judge is not None or self._enough is not None or self._key in ("", "terminated")
         self._space: Any = None
+        self._max_steps = plan["max_steps"]
 
     def inspect(self) -> dict[str, Any]:
         """What the first environment is like; it is reset once. Raises Refused if it is not what the plan says."""
@@ -150,11 +154,11 @@ class Rows:
         action = arrays["action"][row].astype(self._space.dtype).reshape(self._space.shape)
         raw, reward, terminated, truncated, info = env.step(action)
         self._last[row] = raw
-        self._lengths[row] += 1
-        arrays["length"][row] = self._lengths[row]
+        self._lengths[row] = length = self._lengths[row] + 1
+        arrays["length"][row] = length
         if not math.isfinite(reward):
             raise ValueError(f"the reward is {reward}")
-        terminated, truncated = bool(terminated), bool(truncated) or self._lengths[row] >= self.plan["max_steps"]
+        terminated, truncated = bool(terminated), bool(truncated) or length >= self._max_steps
         arrays["reward"][row] = reward
         arrays["success"][row] = self._success(env, raw, reward, terminated, info)
         if terminated or truncated:

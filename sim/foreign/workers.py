@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from data.machine import cores
 from sim.foreign import child
 from sim.foreign.arrays import SharedArrays
 from sim.foreign.maker import Refused
 from sim.foreign.process import Child, Gone
 from sim.foreign.rows import FILM, IDLE, NoPicture
 
+WATCH = 5e-3  # [s] to look out for an answer before sleeping, where a core is to spare for it
 Errors = dict[int, str]
 Question = dict[str, Any]  # ask: step (pictures), reset (seeds, pictures), act, render (camera, size)
 
@@ -53,6 +55,7 @@ class Workers:
         start_timeout: float = 300.0,
     ) -> None:
         self._plan, self._python, self._variables = dict(plan), python, dict(variables or {})
+        self._watch = WATCH if count < cores() else 0.0
         self._timeout, self._start_timeout = timeout, start_timeout
         num_envs = shapes["reward"][1][0]
         self._shares = [(int(part[0]), int(part[-1]) + 1) for part in np.array_split(np.arange(num_envs), count)]
@@ -241,7 +244,7 @@ class Workers:
 
     def _launch(self, w: int) -> None:
         """Start a process and say what it is to make. Raises ConfigError, Refused."""
-        found = self._children[w] = Child(self._python, self._shared.fd, self._variables)
+        found = self._children[w] = Child(self._python, self._shared.fd, self._variables, self._watch)
         first, stop = self._shares[w]
         order = {"plan": self._plan, "table": self._shared.table, "worker": w, "first": first, "count": stop - first, "inspect": w == 0}
         try:
