@@ -148,6 +148,11 @@ class EpisodeLog:
         return len(self._rows)
 
 
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of an episode log, in the order in which they finished. Raises DatasetError if it is damaged."""
+    return _read_rows(path)[0]
+
+
 def _read_rows(path: Path) -> tuple[list[dict[str, Any]], int | None]:
     """The rows, and the length in bytes to keep if the last line was cut (None if it was not)."""
     if not path.exists():

@@ -1,0 +1,206 @@
+"""An evaluation on disk: which policy, where, on which seeds, and one row per episode.
+
+    evaluation.json      Manifest: what was evaluated and where; written before the first episode
+    episodes.jsonl       one row per finished episode (data.results.EpisodeLog)
+    traces/seed_7.npz    what was observed and done in the episode, one row per control step
+    videos/seed_7_failure.mp4
+    summary.json         the figures; there only when every seed is done
+
+    evaluation = read(Path("outputs/eval_flow"))
+    wins, losses = pair(evaluation, read(Path("outputs/eval_bc")))
+
+A row's columns: seed, success, total_reward, max_reward, length [control steps], milestones (name -> control step at which it was first
+reached), limited (control steps in which the environment did not do all that was asked), error (how the environment broke; such an
+episode has failed), and WALL_CLOCK, which alone may differ when the same episode is run again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.errors import DatasetError
+from data.results import read_rows, write_atomic
+
+MANIFEST, ROWS, TRACES, VIDEOS = "evaluation.json", "episodes.jsonl", "traces", "videos"
+SCHEMA = 1
+WALL_CLOCK = ("wall_s", "chunk_ms")  # columns that depend on the machine
+REQUIRED: dict[str, tuple[type, ...]] = {
+    "seed": (int,),
+    "success": (bool,),
+    "total_reward": (int, float),
+    "max_reward": (int, float),
+    "length": (int,),
+}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was evaluated, and where.
+
+    identity      sha256 of all that decides an episode's result but its seed: weights, settings, environment, code; "" is unknown
+    environment   its settings, without those that change no episode
+    milestones    names of the steps towards success, in their order
+    seeds         all that were asked for, whether finished or not
+    """
+
+    policy: str
+    identity: str
+    task: str
+    robot: str
+    environment: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    rate_hz: float
+    max_steps: int
+    n_action_steps: int = 1
+    milestones: tuple[str, ...] = ()
+    instruction: str = ""
+    commit: str = ""
+
+    def write(self, folder: Path) -> None:
+        write_atomic(folder / MANIFEST, json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1, ensure_ascii=False) + "\n")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The finished episodes of one policy in one environment, ordered by seed."""
+
+    folder: Path
+    manifest: Manifest
+    rows: tuple[Mapping[str, Any], ...] = field(repr=False)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.rows) == len(self.manifest.seeds)
+
+    @property
+    def seeds(self) -> np.ndarray:
+        """(n,) int64."""
+        return np.array([row["seed"] for row in self.rows], np.int64)
+
+    @property
+    def success(self) -> np.ndarray:
+        """(n,) bool."""
+        return np.array([row["success"] for row in self.rows], bool)
+
+    def column(self, name: str) -> np.ndarray:
+        """(n,) float64; NaN where a row does not have it."""
+        return np.array([float("nan") if row.get(name) is None else row[name] for row in self.rows], float)
+
+    def trace(self, seed: int) -> dict[str, np.ndarray] | None:
+        """One row per control step: observation vectors as the policy got them, `action`, `reward`, `limited`, and `decided`, where a
+        chunk began; None if it was not kept. Raises DatasetError for a damaged file.
+        """
+        path = self.folder / TRACES / f"seed_{seed}.npz"
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise DatasetError(f"{path} is damaged: {error}; remove {path.parent} and evaluate again") from error
+
+    def videos(self) -> dict[int, Path]:
+        """seed -> film."""
+        found = {}
+        for path in sorted((self.folder / VIDEOS).glob("seed_*.mp4")):
+            if match := re.fullmatch(r"seed_(\d+)_(?:success|failure)\.mp4", path.name):
+                found[int(match[1])] = path
+        return found
+
+
+def is_evaluation(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
+
+
+def read(folder: Path, complete: bool = True) -> Evaluation:
+    """The evaluation in a folder.
+
+    Raises DatasetError if there is none, if it is of another schema or damaged, if it holds a seed twice or one that was not asked
+    for, if it holds no episode, and, unless `complete` is False, if it is not finished.
+    """
+    manifest = _manifest(folder)
+    log = folder / ROWS
+    rows = read_rows(log) if log.exists() else []
+    for number, row in enumerate(rows, 1):
+        for name, kinds in REQUIRED.items():
+            if not isinstance(row.get(name), kinds):
+                raise DatasetError(f"{log}, episode {number}: {name} is {row.get(name)!r}; wanted {' or '.join(k.__name__ for k in kinds)}")
+    found = [int(row["seed"]) for row in rows]
+    twice = sorted({seed for seed in found if found.count(seed) > 1}) if len(set(found)) < len(found) else []
+    if twice:
+        raise DatasetError(
+            f"{log} holds seed {twice[0]} twice: two evaluations were written into one file; evaluate again into another folder"
+        )
+    asked = set(manifest.seeds)
+    kept = sorted((row for row in rows if int(row["seed"]) in asked), key=lambda row: int(row["seed"]))
+    if not kept:
+        raise DatasetError(f"{folder} holds no finished episode of the {len(asked)} that were asked for")
+    if complete and len(kept) < len(asked):
+        raise DatasetError(f"{folder} is not finished: {len(kept)} of {len(asked)} episodes; give the same command again and it goes on")
+    return Evaluation(folder, manifest, tuple(kept))
+
+
+def pair(a: Evaluation, b: Evaluation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(seeds, success of a, success of b), each (n,), on the seeds that both have.
+
+    Raises DatasetError unless both are of the same environment with the same settings and share a seed.
+    """
+    require_same_place(a.manifest, b.manifest)
+    seeds, at, bt = np.intersect1d(a.seeds, b.seeds, return_indices=True)
+    if not len(seeds):
+        raise DatasetError(
+            f"{a.folder} and {b.folder} share no seed: {a.seeds[0]} to {a.seeds[-1]} and {b.seeds[0]} to {b.seeds[-1]}; "
+            "policies are compared on the same seeds"
+        )
+    return seeds, a.success[at], b.success[bt]
+
+
+def require_same_place(a: Manifest, b: Manifest) -> None:
+    """Raises DatasetError naming every difference between two environments."""
+    apart = [f"{name} {x!r} and {y!r}" for name, x, y in (("task", a.task, b.task), ("robot", a.robot, b.robot)) if x != y]
+    one, other = _flat(a.environment), _flat(b.environment)
+    apart += [f"env.{key} {one.get(key)!r} and {other.get(key)!r}" for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
+    if apart:
+        raise DatasetError(f"{a.policy} and {b.policy} were evaluated in different environments: {'; '.join(apart[:6])}")
+
+
+def _manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    if not path.is_file():
+        there = "it does not exist" if not folder.exists() else f"there is no {MANIFEST} in it"
+        raise DatasetError(f"{folder} is no evaluation: {there}; `waldo evaluate` makes one")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        schema = raw.pop("schema", None) if isinstance(raw, dict) else None
+    except ValueError as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from error
+    if schema != SCHEMA:
+        raise DatasetError(f"{path} is of schema {schema!r}; this version reads schema {SCHEMA}: evaluate again")
+    unknown = sorted(set(raw) - {f.name for f in fields(Manifest)})
+    try:
+        if unknown:
+            raise TypeError(f"it holds {', '.join(unknown)}")
+        made = Manifest(**{**raw, "seeds": tuple(map(int, raw["seeds"])), "milestones": tuple(raw.get("milestones", ()))})
+    except (TypeError, KeyError, ValueError) as error:
+        raise DatasetError(f"{path} is no manifest of an evaluation: {error}") from error
+    if len(set(made.seeds)) < len(made.seeds):
+        raise DatasetError(f"{path} names a seed twice")
+    return made
+
+
+def _flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Dotted keys. Empty mappings and lists are the same as nothing."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{path}{key}.")
+        elif value not in ([], (), None, ""):
+            found[f"{path}{key}"] = value
+    return found
