@@ -4,22 +4,25 @@
     episodes.jsonl       one row per finished episode (data.results.EpisodeLog)
     traces/seed_7.npz    what was observed and done in the episode, one row per control step
     videos/seed_7_failure.mp4
+    latency.json         [ms] of single decisions, one robot's, on the machine that evaluated
     summary.json         the figures; there only when every seed is done
+
+The folder of a sweep over shards (`waldo evaluate -m shard=0/2,1/2`) is one evaluation too: its jobs are its parts.
 
     evaluation = read(Path("outputs/eval_flow"))
     wins, losses = pair(evaluation, read(Path("outputs/eval_bc")))
 
 A row's columns: seed, success, total_reward, max_reward, length [control steps], milestones (name -> control step at which it was first
 reached), limited (control steps in which the environment did not do all that was asked), error (how the environment broke; such an
-episode has failed), and WALL_CLOCK, which alone may differ when the same episode is run again.
+episode has failed), and wall_s, which alone may differ when the same episode is run again.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +31,9 @@ import numpy as np
 from data.errors import DatasetError
 from data.results import read_rows, write_atomic
 
-MANIFEST, ROWS, TRACES, VIDEOS = "evaluation.json", "episodes.jsonl", "traces", "videos"
+MANIFEST, ROWS, TRACES, VIDEOS, LATENCY = "evaluation.json", "episodes.jsonl", "traces", "videos", "latency.json"
 SCHEMA = 1
-WALL_CLOCK = ("wall_s", "chunk_ms")  # columns that depend on the machine
+WALL_CLOCK = ("wall_s",)  # columns that depend on the machine
 REQUIRED: dict[str, tuple[type, ...]] = {
     "seed": (int,),
     "success": (bool,),
@@ -47,6 +50,7 @@ class Manifest:
     identity      sha256 of all that decides an episode's result but its seed: weights, settings, environment, code; "" is unknown
     environment   its settings, without those that change no episode
     milestones    names of the steps towards success, in their order
+    features      observation -> names of its elements
     seeds         all that were asked for, whether finished or not
     """
 
@@ -60,6 +64,7 @@ class Manifest:
     max_steps: int
     n_action_steps: int = 1
     milestones: tuple[str, ...] = ()
+    features: Mapping[str, Sequence[str]] = field(default_factory=dict)
     instruction: str = ""
     commit: str = ""
 
@@ -74,6 +79,7 @@ class Evaluation:
     folder: Path
     manifest: Manifest
     rows: tuple[Mapping[str, Any], ...] = field(repr=False)
+    parts: tuple[Path, ...] = ()  # folders of traces and videos; () is `folder` alone
 
     @property
     def complete(self) -> bool:
@@ -97,8 +103,8 @@ class Evaluation:
         """One row per control step: observation vectors as the policy got them, `action`, `reward`, `limited`, and `decided`, where a
         chunk began; None if it was not kept. Raises DatasetError for a damaged file.
         """
-        path = self.folder / TRACES / f"seed_{seed}.npz"
-        if not path.exists():
+        path = next((found for part in self._parts if (found := part / TRACES / f"seed_{seed}.npz").exists()), None)
+        if path is None:
             return None
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -109,14 +115,23 @@ class Evaluation:
     def videos(self) -> dict[int, Path]:
         """seed -> film."""
         found = {}
-        for path in sorted((self.folder / VIDEOS).glob("seed_*.mp4")):
+        for path in sorted(path for part in self._parts for path in (part / VIDEOS).glob("seed_*.mp4")):
             if match := re.fullmatch(r"seed_(\d+)_(?:success|failure)\.mp4", path.name):
                 found[int(match[1])] = path
         return found
 
+    def latency_ms(self) -> np.ndarray:
+        """(K,) of single decisions for one robot; empty where it was not measured."""
+        paths = [part / LATENCY for part in self._parts if (part / LATENCY).exists()]
+        return np.array([value for path in paths for value in json.loads(path.read_text(encoding="utf-8"))], float)
+
+    @property
+    def _parts(self) -> tuple[Path, ...]:
+        return self.parts or (self.folder,)
+
 
 def is_evaluation(folder: Path) -> bool:
-    return (folder / MANIFEST).is_file()
+    return bool(_parts_of(folder))
 
 
 def read(folder: Path, complete: bool = True) -> Evaluation:
@@ -125,18 +140,14 @@ def read(folder: Path, complete: bool = True) -> Evaluation:
     Raises DatasetError if there is none, if it is of another schema or damaged, if it holds a seed twice or one that was not asked
     for, if it holds no episode, and, unless `complete` is False, if it is not finished.
     """
-    manifest = _manifest(folder)
-    log = folder / ROWS
-    rows = read_rows(log) if log.exists() else []
-    for number, row in enumerate(rows, 1):
-        for name, kinds in REQUIRED.items():
-            if not isinstance(row.get(name), kinds):
-                raise DatasetError(f"{log}, episode {number}: {name} is {row.get(name)!r}; wanted {' or '.join(k.__name__ for k in kinds)}")
+    parts = _parts_of(folder)
+    manifest = _joined(folder, parts) if parts and parts != (folder,) else manifest_of(folder)
+    rows = [row for part in parts for row in _rows(part)]
     found = [int(row["seed"]) for row in rows]
-    twice = sorted({seed for seed in found if found.count(seed) > 1}) if len(set(found)) < len(found) else []
-    if twice:
+    if len(set(found)) < len(found):
+        twice = next(seed for seed in sorted(found) if found.count(seed) > 1)
         raise DatasetError(
-            f"{log} holds seed {twice[0]} twice: two evaluations were written into one file; evaluate again into another folder"
+            f"{folder} holds seed {twice} twice: two evaluations were written into one file; evaluate again into another folder"
         )
     asked = set(manifest.seeds)
     kept = sorted((row for row in rows if int(row["seed"]) in asked), key=lambda row: int(row["seed"]))
@@ -144,7 +155,7 @@ def read(folder: Path, complete: bool = True) -> Evaluation:
         raise DatasetError(f"{folder} holds no finished episode of the {len(asked)} that were asked for")
     if complete and len(kept) < len(asked):
         raise DatasetError(f"{folder} is not finished: {len(kept)} of {len(asked)} episodes; give the same command again and it goes on")
-    return Evaluation(folder, manifest, tuple(kept))
+    return Evaluation(folder, manifest, tuple(kept), parts)
 
 
 def pair(a: Evaluation, b: Evaluation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -171,7 +182,36 @@ def require_same_place(a: Manifest, b: Manifest) -> None:
         raise DatasetError(f"{a.policy} and {b.policy} were evaluated in different environments: {'; '.join(apart[:6])}")
 
 
-def _manifest(folder: Path) -> Manifest:
+def _parts_of(folder: Path) -> tuple[Path, ...]:
+    """The folders of its manifests: itself, or the jobs of a sweep over shards; () where there is none."""
+    if (folder / MANIFEST).is_file():
+        return (folder,)
+    jobs = [path.parent for path in folder.glob(f"*/{MANIFEST}") if path.parent.name.isdigit()]
+    return tuple(sorted(jobs, key=lambda path: int(path.name)))
+
+
+def _joined(folder: Path, parts: tuple[Path, ...]) -> Manifest:
+    """One manifest for the shards of an evaluation. Raises DatasetError if they are not of the same."""
+    manifests = [manifest_of(part) for part in parts]
+    first = manifests[0]
+    if not first.identity or any(manifest.identity != first.identity for manifest in manifests):
+        raise DatasetError(f"{folder} holds {len(parts)} evaluations that are not of the same policy and environment: name one of them")
+    return replace(first, seeds=tuple(seed for manifest in manifests for seed in manifest.seeds))
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    log = folder / ROWS
+    rows = read_rows(log) if log.exists() else []
+    for number, row in enumerate(rows, 1):
+        for name, kinds in REQUIRED.items():
+            if not isinstance(row.get(name), kinds):
+                wanted = " or ".join(kind.__name__ for kind in kinds)
+                raise DatasetError(f"{log}, episode {number}: {name} is {row.get(name)!r}; wanted is {wanted}")
+    return rows
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """Raises DatasetError if there is none, or none of this schema."""
     path = folder / MANIFEST
     if not path.is_file():
         there = "it does not exist" if not folder.exists() else f"there is no {MANIFEST} in it"

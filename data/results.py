@@ -7,6 +7,7 @@ the row that was being written.
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import math
 import os
@@ -109,11 +110,19 @@ class EpisodeLog:
         """Raises DatasetError if the file holds something else than episode rows."""
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._rows, whole = _read_rows(self.path)
-        self._seeds = {int(row["seed"]) for row in self._rows}
         self._file = self.path.open("ab")
-        if whole is not None:
-            self._file.truncate(whole)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._rows, whole = _read_rows(self.path)
+            if whole is not None:
+                self._file.truncate(whole)
+        except BlockingIOError as error:
+            self._file.close()
+            raise DatasetError(f"{self.path} is being written by another process; wait until it has ended") from error
+        except DatasetError:
+            self._file.close()
+            raise
+        self._seeds = {int(row["seed"]) for row in self._rows}
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Raises ValueError if the row has no `seed`, or a seed that is already there."""

@@ -5,7 +5,8 @@ B = number of simulations stepped together. Every array has B rows, in the order
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import dataclasses
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from sim.world import Mount
 
 Obs = dict[str, np.ndarray]
+# Settings of an environment that change no episode.
+NO_MATTER = ("num_envs", "threads", "workers", "images", "python", "isolate", "timeout", "start_timeout", "extra", "requirements")
+
+
+def settings_of(env: object) -> dict[str, Any]:
+    """The settings that decide an environment's episodes; nothing where it has no config."""
+    config = getattr(env, "config", None)
+    found = dataclasses.asdict(config) if dataclasses.is_dataclass(config) and not isinstance(config, type) else {}
+    nothing = {key for key in ("randomize", "identified") if not found.get(key)}  # as before there was such a thing
+    return {key: value for key, value in found.items() if key not in NO_MATTER and key not in nothing}
 
 
 class VecEnv(Protocol):
@@ -28,6 +39,7 @@ class VecEnv(Protocol):
     instruction: str  # what is asked, in words
     drawing: bool  # whether the next observation needs its pictures; where not, the last ones may be given again
     camera_names: tuple[str, ...]  # what render() knows, the first for people
+    milestones: tuple[str, ...]  # the steps by which one comes to success, in order; () where nobody says
     action_low: np.ndarray  # (A,) finite: where a random action lies between
     action_high: np.ndarray  # (A,)
 
@@ -36,7 +48,9 @@ class VecEnv(Protocol):
 
     def step(self, action: np.ndarray, active: np.ndarray | None = None) -> tuple[Obs, np.ndarray, np.ndarray, np.ndarray, dict]:
         """(B, A) in SI units -> obs, reward (B,), terminated (B,), truncated (B,), info with `success` (B,) bool and,
-        where rows broke in this step, `error`: {row: what happened}; a broken row is terminated and has failed.
+        where rows broke in this step, `error`: {row: what happened}; a broken row is terminated and has failed. It may hold
+        `milestones` (B, M) bool, which of them are reached at this instant, and `limited` (B,) bool: the environment did not
+        do all that was asked in this step.
 
         active: (B,) bool, the rows still running; None means all.
         """
@@ -91,9 +105,11 @@ class Task(Protocol):
     cameras: tuple[str, ...]  # what policies look through
     film_camera: str  # what people look through
     mounts: tuple[Mount, ...]
+    milestones: tuple[str, ...]  # the steps by which one comes to success, in order; the last one is as good as success
 
     def edit(self, world: mujoco.MjSpec) -> None: ...
     def reset(self, physics: Physics, rngs: list[np.random.Generator], rows: np.ndarray) -> None: ...
     def observe(self, physics: Physics) -> dict[str, np.ndarray]: ...
     def success(self, physics: Physics) -> np.ndarray: ...
+    def reached(self, physics: Physics) -> np.ndarray: ...
     def reward(self, physics: Physics) -> np.ndarray: ...

@@ -17,13 +17,11 @@ from data.record import Recorder
 from data.signals import ACTOR, EXPERT, RL
 from data.spec import Feature, PolicySpec
 from data.store import Dataset
-from sim.base import VecEnv
+from sim.base import VecEnv, settings_of
 from sim.demonstrate import Demonstration, demonstrate, mixture
 from sim.env import ArmVecEnv
 
 VARIATIONS = Path("meta/variations.jsonl")  # beside a dataset: one line per episode, sim.variation.randomize.Variation as JSON
-# Settings that change no demonstration.
-NO_MATTER = ("num_envs", "threads", "workers", "images", "python", "isolate", "timeout", "start_timeout", "extra", "requirements")
 
 
 def features_of(spec: PolicySpec) -> list[Feature]:
@@ -57,11 +55,7 @@ def collect(
         cameras, missing = {}, str(error)
     seen = tuple(f for f in env.spec.observations if not f.is_image or f.name in cameras)
     spec = dataclasses.replace(env.spec, observations=seen).to_json()
-    settings = {k: v for k, v in dataclasses.asdict(env.config).items() if k not in NO_MATTER}  # type: ignore[attr-defined]
-    for name in ("randomize", "identified"):
-        if not settings.get(name):
-            settings.pop(name, None)  # as in datasets that were begun before there was such a thing
-    origin = {"first_seed": int(seeds[0]), "styles": dict(styles), "environment": settings, "spec": spec}
+    origin = {"first_seed": int(seeds[0]), "styles": dict(styles), "environment": settings_of(env), "spec": spec}
     if not overwrite:
         _require_same(root, origin)
     features = features_of(env.spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -10,16 +11,39 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from data.durable import replacing
+from data.errors import DatasetError
+from data.evaluation import LATENCY, MANIFEST, ROWS, TRACES, VIDEOS, Manifest, manifest_of
 from data.lerobot.video import write_mp4
-from data.results import EpisodeLog, Figure, write_atomic
+from data.results import EpisodeLog, Figure
 from data.statistics import wilson
 from policies.base import Sampler
-from sim.base import VecEnv
+from sim.base import VecEnv, settings_of
 from sim.caption import caption
 from sim.players import Experts
 from sim.rollout import FILM_EVERY, EpisodeResult, rollout
 
 NAMED = 5  # broken episodes that are told of at the end
+
+
+def describe(env: VecEnv, player: Sampler | Experts, policy: str = "", identity: str = "", commit: str = "") -> Manifest:
+    """What is evaluated, and where, without its seeds."""
+    spec = env.spec
+    return Manifest(
+        policy=policy or type(player).__name__,
+        identity=identity,
+        task=spec.task,
+        robot=spec.robot,
+        environment=settings_of(env),
+        seeds=(),
+        rate_hz=spec.rate_hz,
+        max_steps=env.max_steps,
+        n_action_steps=1 if isinstance(player, Experts) else player.spec.n_action_steps,
+        milestones=tuple(getattr(env, "milestones", ())),
+        features={f.name: list(f.names) for f in spec.observations if not f.is_image},
+        instruction=env.instruction if hasattr(env, "instruction") else "",
+        commit=commit,
+    )
 
 
 def evaluate(
@@ -31,18 +55,22 @@ def evaluate(
     label: str = "evaluate",
     videos: int = 0,
     camera: str = "",
+    manifest: Manifest | None = None,
+    traces: bool = True,
 ) -> list[dict[str, Any]]:
-    """Rows of every seed, also in `out/episodes.jsonl`. Films the first `videos` seeds to out/videos. Episodes in which the
-    environment broke count as failed, and are named.
+    """Rows of every seed; `out` becomes an evaluation folder (data.evaluation). Films the first `videos` seeds. Episodes in which
+    the environment broke count as failed, and are named.
 
     player     a policy, or the environment's scripted experts
     identity   says what is evaluated, and where: rows that `out` holds of the same are kept, rows of anything else are set
                aside under another name. Without it nothing is known to be the same
+    manifest   instead of `identity`: what `describe` says, with more of what is known
+    traces     keep what was observed and done, for reports and diagnosis
     """
     out.mkdir(parents=True, exist_ok=True)
-    _set_aside(out, identity)
     wanted = [int(s) for s in seeds]
-    with EpisodeLog(out / "episodes.jsonl") as log:
+    prepare(out, dataclasses.replace(manifest or describe(env, player, identity=identity), seeds=tuple(wanted)))
+    with EpisodeLog(out / ROWS) as log:
         done = log.done_seeds()
         todo = [seed for seed in wanted if seed not in done]
         kept = len(wanted) - len(todo)
@@ -57,37 +85,52 @@ def evaluate(
             play = player.episodes if isinstance(player, Experts) else partial(_rollout, player)
             episodes = play(env, todo, film=wanted[:videos], camera=camera, on_step=show)
             for number, result in enumerate(episodes, 1):
-                if result.frames:
-                    name = f"seed_{result.seed}_{'success' if result.success else 'failure'}.mp4"
-                    (out / "videos").mkdir(exist_ok=True)
-                    rate_hz = env.spec.rate_hz / FILM_EVERY
-                    film = caption(np.stack(result.frames), rate_hz, "success" if result.success else "failure")
-                    write_mp4(out / "videos" / name, film, rate_hz)
-                log.append(result.row())
+                _keep(result, out, env.spec.rate_hz, traces)
+                log.append(result.row())  # last: what has a row is complete
                 written = number
         rows = {row["seed"]: row for row in log.rows()}
-    broken = [rows[seed] for seed in wanted if rows[seed].get("error")]
+    tell_broken([rows[seed] for seed in wanted], out)
+    return [rows[seed] for seed in wanted]
+
+
+def tell_broken(rows: list[dict[str, Any]], out: Path) -> None:
+    broken = [row for row in rows if row.get("error")]
     for row in broken[:NAMED]:
         print(f"seed {row['seed']} counts as failed: {row['error']}")
     if len(broken) > NAMED:
-        print(f"... and {len(broken) - NAMED} more, in {out / 'episodes.jsonl'}")
-    return [rows[seed] for seed in wanted]
+        print(f"... and {len(broken) - NAMED} more, in {out / ROWS}")
+
+
+def _keep(result: EpisodeResult, out: Path, rate_hz: float, traces: bool) -> None:
+    """The film and the trace of an episode."""
+    outcome = "success" if result.success else "failure"
+    if result.frames:
+        (out / VIDEOS).mkdir(exist_ok=True)
+        film = caption(np.stack(result.frames), rate_hz / FILM_EVERY, outcome)
+        write_mp4(out / VIDEOS / f"seed_{result.seed}_{outcome}.mp4", film, rate_hz / FILM_EVERY)
+    if traces and result.trace:
+        (out / TRACES).mkdir(exist_ok=True)
+        with replacing(out / TRACES / f"seed_{result.seed}.npz") as path, path.open("wb") as file:
+            np.savez(file, allow_pickle=False, **result.trace)
 
 
 def _rollout(policy: Sampler, env: VecEnv, seeds: list[int], **options: Any) -> Iterator[EpisodeResult]:
     return rollout(env, policy, seeds, **options)
 
 
-def _set_aside(out: Path, identity: str) -> None:
-    """A figure never mixes the episodes of two policies."""
-    rows, note = out / "episodes.jsonl", out / "evaluated.txt"
-    if rows.exists() and not (identity and note.exists() and note.read_text() == identity):
+def prepare(out: Path, manifest: Manifest) -> None:
+    """`out` holds nothing but episodes of the same policy and environment afterwards: a figure never mixes two."""
+    try:
+        before = manifest_of(out).identity if (out / MANIFEST).exists() else ""
+    except DatasetError:  # of another schema, or damaged
+        before = ""
+    if (out / ROWS).exists() and not (manifest.identity and before == manifest.identity):
         number = next(n for n in range(1, 10_000) if not (out / f"episodes-{n}.jsonl").exists())
-        rows.rename(out / f"episodes-{number}.jsonl")
-        if (out / "videos").exists():
-            (out / "videos").rename(out / f"videos-{number}")
-        print(f"{rows} held episodes of something else; they are in episodes-{number}.jsonl now")
-    write_atomic(note, identity)
+        for name in (ROWS, MANIFEST, TRACES, VIDEOS, LATENCY):
+            if (path := out / name).exists():
+                path.rename(path.with_name(f"{path.stem}-{number}{path.suffix}"))
+        print(f"{out / ROWS} held episodes of something else; they are in episodes-{number}.jsonl now")
+    manifest.write(out)
 
 
 def success_figure(name: str, rows: list[dict[str, Any]]) -> Figure:

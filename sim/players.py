@@ -80,14 +80,16 @@ class Experts:
         began = time.perf_counter()
         for done in demonstrate(env, seeds, [self.style] * len(seeds), watch):
             reward, now = done.columns["next.reward"], time.perf_counter()
+            seen = {name: values for name, values in done.columns.items() if name.startswith("observation.")}
             yield EpisodeResult(
-                done.seed,
-                done.success and not done.error,
-                float(reward.sum()),
-                float(reward.max()),
-                len(reward),
-                now - began,
-                done.error,
-                tuple(frames.get(done.seed, ())),
+                seed=done.seed,
+                success=done.success and not done.error,
+                total_reward=float(reward.sum()),
+                max_reward=float(reward.max()),
+                length=len(reward),
+                wall_s=now - began,
+                error=done.error,
+                frames=tuple(frames.get(done.seed, ())),
+                trace={**seen, "action": done.columns["action"], "reward": reward},
             )
             began = now

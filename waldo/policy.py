@@ -15,9 +15,8 @@ from data.spec import PolicySpec, require_match
 from policies import checkpoint
 from policies.base import Sampler
 from policies.module import SpecModule
+from sim.base import NO_MATTER
 from waldo import provenance
-
-NO_MATTER = ("num_envs", "threads", "workers", "timeout", "start_timeout")  # settings of an environment that change no episode
 
 
 def load_sampler(path: str, critic: str, steer: DictConfig, untrained: bool = False, trust: str = "") -> Sampler:

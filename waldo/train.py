@@ -43,10 +43,11 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     if env is None:
         print(f"next: waldo evaluate checkpoint={out}/checkpoint")
         return figures
-    from sim.evaluate import evaluate, success_figure
+    from sim.evaluate import describe, evaluate, success_figure
 
     seeds = cfg.evaluate.seed + np.arange(cfg.evaluate.episodes)
-    rows = evaluate(env, policy, seeds, out / "evaluation", identity(policy, cfg.env), videos=cfg.evaluate.videos)
+    manifest = describe(env, policy, out.name, identity(policy, cfg.env), str(provenance.git_state()["commit"] or ""))
+    rows = evaluate(env, policy, seeds, out / "evaluation", videos=cfg.evaluate.videos, manifest=manifest)
     env.close()
     score = mean_interval([row["max_reward"] for row in rows])
     return [success_figure("success", rows), Figure("mean_max_reward", score[0], "", len(rows), score[1], score[2]), *figures]
