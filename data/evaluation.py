@@ -122,9 +122,14 @@ class Evaluation:
         return found
 
     def latency_ms(self) -> np.ndarray:
-        """(K,) of single decisions for one robot; empty where it was not measured."""
-        paths = [part / LATENCY for part in self._parts if (part / LATENCY).exists()]
-        return np.array([value for path in paths for value in json.loads(path.read_text(encoding="utf-8"))], float)
+        """(K,) of single decisions for one robot; empty where it was not measured. Raises DatasetError for a damaged file."""
+        values: list[float] = []
+        for path in (part / LATENCY for part in self._parts if (part / LATENCY).exists()):
+            try:
+                values += [float(value) for value in json.loads(path.read_text(encoding="utf-8"))]
+            except (OSError, ValueError, TypeError) as error:
+                raise DatasetError(f"{path} is damaged: {error}; evaluate again") from error
+        return np.array(values)
 
     @property
     def _parts(self) -> tuple[Path, ...]:

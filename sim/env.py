@@ -29,6 +29,8 @@ from sim.world import Mount, build_world
 SUCCESS_STEPS = 5  # the success condition must hold for so many control steps
 ENGINES = ("mujoco", "pybullet")  # modules of sim
 REWARDS = ("sparse", "dense")
+# What an action may ask beyond the possible before a step counts as limited: joints [rad], tool [m], gripper width [m].
+JOINT_HAIR, TOOL_HAIR, WIDTH_HAIR = 1e-3, 1e-2, 2e-3
 
 
 @dataclass
@@ -74,7 +76,7 @@ class ArmVecEnv:
         cameras = dict.fromkeys(self.task.cameras, size)
         self.spec = offered_spec(self.task, self.robot, mounts, config.rate_hz, config.action, cameras)
         self.action_low, self.action_high = action_bounds(self.robot, len(mounts), config.action)
-        self.instruction = self.task.instruction
+        self.instruction, self.milestones = self.task.instruction, self.task.milestones
         self.camera_names = (self.task.film_camera, *self.task.cameras)
         varied = settings(config.randomize)
         world = build_world(self.task.scene, config.robot, mounts, furnished(varied, self.task.edit))
@@ -170,15 +172,26 @@ class ArmVecEnv:
 
     def joint_targets(self, action: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """(R, A) actions of the given rows -> (R, J) joint targets, no faster than the joints may go."""
-        previous = self._q_target[rows]
+        return self._limit(action, rows)[0]
+
+    def _limit(self, action: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(R, A) -> joint targets (R, J), and whether limits of position, reach or speed cut off more than a hair (R,). How fast the
+        gripper goes does not count: that it takes a while is no surprise to who asks it to close.
+        """
+        previous, cut = self._q_target[rows], np.zeros(len(rows), bool)
         parts = []
         for arm, order, before in zip(self.arms, np.split(action, len(self.arms), 1), np.split(previous, len(self.arms), 1)):
             if self.config.action == "joint":
                 parts.append(np.clip(order[:, :-1], self.robot.q_min, self.robot.q_max))
+                cut |= (np.abs(parts[-1] - order[:, :-1]) > JOINT_HAIR).any(1)
             else:
                 parts.append(arm.inverse(order[:, :3], order[:, 3:7], before))
-        limit = self._dq_max / self.config.rate_hz
-        return previous + np.clip(np.concatenate(parts, 1) - previous, -limit, limit)
+                cut |= np.linalg.norm(arm.forward(parts[-1])[0] - order[:, :3], axis=1) > TOOL_HAIR
+            width = order[:, -1]
+            cut |= (width < -WIDTH_HAIR) | (width > self.robot.gripper_max_width + WIDTH_HAIR)
+        limit, wanted = self._dq_max / self.config.rate_hz, np.concatenate(parts, 1) - previous
+        cut |= (np.abs(wanted) > limit + JOINT_HAIR).any(1)
+        return previous + np.clip(wanted, -limit, limit), cut
 
     def as_joints(self, pose: np.ndarray, row: int) -> np.ndarray:
         """The joint action (A,) of one row that does what an action of poses and widths (8 per arm,) would do."""
@@ -188,13 +201,17 @@ class ArmVecEnv:
         return np.concatenate(parts).astype(np.float32)
 
     def step(self, action: np.ndarray, active: np.ndarray | None = None) -> tuple[Obs, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Raises SimulationError for an action that is not finite; positions out of reach are approached, widths clipped."""
+        """info: success (B,) bool at last for SUCCESS_STEPS; milestones (B, M) bool at this instant; limited (B,) bool, see `_limit`;
+        error, row -> message of the episodes that broke in this step.
+
+        Raises SimulationError for an action that is not finite; positions out of reach are approached, widths clipped.
+        """
         rows = np.arange(self.num_envs) if active is None else np.flatnonzero(active)
         action = np.asarray(action[rows], float)
         if not np.isfinite(action).all():
             bad = sorted({self.spec.action.names[i] for i in np.argwhere(~np.isfinite(action))[:, 1]})
             raise SimulationError(f"the action holds values that are not finite ({', '.join(bad)}); nothing was moved")
-        targets = self.joint_targets(action, rows)
+        targets, cut = self._limit(action, rows)
         q_path = ramp(self._q_target[rows], targets, self.substeps)
         dq = (targets - self._q_target[rows]) * self.config.rate_hz
         travel = self.robot.gripper_speed / self.config.rate_hz
@@ -214,7 +231,12 @@ class ArmVecEnv:
         success = (self._held >= SUCCESS_STEPS) & ~lost
         truncated = ~success & ~lost & (self._step >= self.max_steps)
         reward = self.task.reward(self.physics) if self.config.reward == "dense" else success.astype(float)
-        info = {"success": success, "error": broken} if broken else {"success": success}
+        limited = np.zeros(self.num_envs, bool)
+        limited[rows] = cut
+        reached = self.task.reached(self.physics) & ~lost[:, None] if self.milestones else np.zeros((self.num_envs, 0), bool)
+        info: dict[str, Any] = {"success": success, "milestones": reached, "limited": limited}
+        if broken:
+            info["error"] = broken
         return self.observe(rows), reward, success | lost, truncated, info
 
     def render(self, camera: str = "", rows: np.ndarray | None = None, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -93,6 +93,17 @@ def evaluate(
     return [rows[seed] for seed in wanted]
 
 
+def film_failures(env: VecEnv, player: Sampler | Experts, rows: list[dict[str, Any]], out: Path, most: int, camera: str = "") -> None:
+    """Play the first `most` failed episodes that have no film again, and film them: the same seed is the same episode."""
+    filmed = {path.stem.split("_")[1] for path in (out / VIDEOS).glob("seed_*.mp4")}
+    failed = [row["seed"] for row in rows if not row["success"] and not row.get("error")]
+    wanted = [seed for seed in failed[:most] if str(seed) not in filmed]
+    if wanted:
+        play = player.episodes if isinstance(player, Experts) else partial(_rollout, player)
+        for result in tqdm(play(env, wanted, film=wanted, camera=camera), total=len(wanted), desc="film failures", unit="episode"):
+            _keep(result, out, env.spec.rate_hz, traces=False)
+
+
 def tell_broken(rows: list[dict[str, Any]], out: Path) -> None:
     broken = [row for row in rows if row.get("error")]
     for row in broken[:NAMED]:

@@ -24,6 +24,8 @@ from sim.foreign.process import interpreter
 from sim.foreign.rows import NoPicture, Rows
 from sim.foreign.workers import Workers
 
+CLIP = 1e-3  # share of an element's range that may be clipped before a step counts as limited
+
 
 @dataclass
 class GymConfig:
@@ -70,6 +72,7 @@ def plan_of(config: GymConfig) -> dict[str, Any]:
 
 class GymVecEnv:
     Config = GymConfig
+    milestones: tuple[str, ...] = ()  # Gymnasium has no word for them
 
     def __init__(self, config: GymConfig, **overrides: Any) -> None:
         for key, value in overrides.items():
@@ -151,13 +154,14 @@ class GymVecEnv:
         return self._observe()
 
     def step(self, action: np.ndarray, active: np.ndarray | None = None) -> tuple[Obs, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """info: success (B,) bool; error, row -> message of the episodes that broke in this step: they are terminated, without success.
+        """info: success (B,) bool; limited (B,) bool, an element was clipped by more than CLIP of its range; error, row -> message of
+        the episodes that broke in this step: they are terminated, without success.
 
         Raises WaldoError for an action that is not finite, and with outside=error for one that is outside, before anything moves.
         """
         asked = self._running if active is None else self._running & active
         rows = np.flatnonzero(asked)
-        action = self._checked(np.asarray(action), rows)
+        action, limited = self._checked(np.asarray(action), rows)
         errors = {row: self._broken.pop(row) for row in list(self._broken) if asked[row]}
         if errors:
             rows = rows[~np.isin(rows, list(errors))]
@@ -176,9 +180,9 @@ class GymVecEnv:
         terminated, truncated, success = (arrays[name].astype(bool) for name in ("terminated", "truncated", "success"))
         self._running[terminated | truncated] = False
         if self._count < self.num_envs:
-            for values in (reward, terminated, truncated, success):
+            for values in (reward, terminated, truncated, success, limited):
                 values[self._count :] = values[0]
-        return self._observe(), reward, terminated, truncated, {"success": success, "error": errors}
+        return self._observe(), reward, terminated, truncated, {"success": success, "limited": limited, "error": errors}
 
     def expert_actions(self, rows: np.ndarray) -> np.ndarray:
         """(len(rows), A): what the hook's expert would do now in these rows; zero for rows that have ended."""
@@ -226,8 +230,8 @@ class GymVecEnv:
                 values[self._count :] = values[0]
         return obs
 
-    def _checked(self, action: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """(B, A) float32 within the bounds."""
+    def _checked(self, action: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B, A) float32 within the bounds, and (B,) bool whether they cut off more than CLIP of a range, of the given rows."""
         wanted = (self.num_envs, self.spec.action.dim)
         if action.shape != wanted:
             raise WaldoError(f"actions of shape {action.shape}; this environment takes {wanted}: {', '.join(self.spec.action.names)}")
@@ -242,7 +246,9 @@ class GymVecEnv:
             k, i = np.argwhere(wrong)[0]
             allowed = f"{self.action_low[i]:g} to {self.action_high[i]:g}" if finite else "a finite number"
             raise WaldoError(f"the action of row {rows[k]} has {self.spec.action.names[i]}={asked[k, i]:g}; allowed is {allowed}")
-        return inside
+        limited = np.zeros(self.num_envs, bool)
+        limited[rows] = (np.abs(asked - inside[rows]) > CLIP * (self.action_high - self.action_low)).any(1)
+        return inside, limited
 
     def _bounds(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(A,) float32 each: the action space's, or the narrower ones of the YAML. Raises ConfigError where they are not finite."""

@@ -61,6 +61,7 @@ class ArmTask:
     cameras: ClassVar[tuple[str, ...]] = ("front", "wrist")
     film_camera: ClassVar[str] = "film"
     mounts: ClassVar[tuple[Mount, ...]] = ()  # one arm at the origin, if none is named
+    milestones: ClassVar[tuple[str, ...]] = ()  # the steps by which one comes to success, in plain words and in order
 
     def edit(self, world: mujoco.MjSpec) -> None:
         """Set what the config changes in the scene, before it is compiled."""
@@ -76,6 +77,12 @@ class ArmTask:
     def success(self, physics: Physics) -> np.ndarray:
         """(B,) bool, at this instant."""
         raise NotImplementedError
+
+    def reached(self, physics: Physics) -> np.ndarray:
+        """(B, M) bool: which milestones hold at this instant, one column each; the last is as good as success. An evaluation notes when
+        each was first reached, so that a task tells approaching from grasping and grasping from placing.
+        """
+        return np.zeros((physics.num_envs, len(self.milestones)), bool)
 
     def reward(self, physics: Physics) -> np.ndarray:
         """(B,) in [0, 1], dense: 1 only where the task is done."""

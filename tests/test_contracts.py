@@ -337,5 +337,5 @@ def test_every_option_of_a_yaml_exists_and_the_file_says_what_it_is(group_name, 
 def test_every_choice_of_every_command_composes(command):
     for group_name in manual.defaults(command):
         for name in manual.choices(group_name):
-            words = [f"{group_name}={name}"] + (["name=x"] if command == "bench" else [])
+            words = [f"{group_name}={name}", *(f"{option}=x" for option in manual.bare_options(command))]
             assert composed(command, words)[group_name] is not None

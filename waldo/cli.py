@@ -1,6 +1,7 @@
 """`waldo COMMAND key=value ...`: finds the command, composes its options, runs it, and says in one line what went wrong.
 
 Exit status: 0 done, 1 a bug in waldo (with its traceback), 2 a mistake in the input, 130 interrupted.
+A gate (`waldo compare`) says with 0, 1 and 2 what it found; a mistake in its input is 3 and a bug 4.
 Nothing heavy is imported before it is needed: `waldo --help` answers at once.
 """
 
@@ -11,11 +12,12 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 from data.errors import ConfigError, did_you_mean
 from waldo import manual
-from waldo.explain import explain
+from waldo.explain import GATE_BUG, explain
 
 FLAGS = ("--help", "-h", "-m", "--multirun", "--cfg", "--config-dir", "--traceback", "--version")
 
@@ -24,18 +26,21 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status. `argv`: the words after `waldo`; None takes them from the process."""
     words = list(sys.argv[1:] if argv is None else argv)
     traceback = "--traceback" in words or os.environ.get("WALDO_TRACEBACK", "0") not in ("", "0")
+    gate = manual.is_gate(words)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminated)
     try:
         return _dispatch(words)
     except BrokenPipeError:  # `waldo --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return GATE_BUG if gate else 0  # a verdict that could not be told is none
     except (Exception, KeyboardInterrupt) as error:
-        message, status = explain(error)
-        if traceback or message is None:
-            raise
+        message, status = explain(error, gate)
+        if (traceback or message is None) and not gate:
+            raise  # Python ends with status 1
         sys.stdout.flush()
+        if traceback or message is None:
+            message = "".join(format_exception(error)).rstrip()
         print(message, file=sys.stderr)
         return status
 

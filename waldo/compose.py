@@ -27,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from data.errors import ConfigError, did_you_mean
 from waldo import manual
+from waldo.cluster import launcher_error, launcher_words
 from waldo.options import options_of
 
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "a list, [a,b]", dict: "a mapping, {a: b}"}
@@ -49,7 +50,7 @@ def composed(command: str, words: list[str], config_dir: Path | None = None) -> 
 def sweep(command: str, words: list[str], config_dir: Path | None, out: Path, job: Callable[[DictConfig], Any]) -> None:
     """Run `job(cfg)` for every combination of the listed values, with the launcher and sweeper that hydra was told.
 
-    Raises ConfigError as `composed` does.
+    Raises ConfigError as `composed` does, and WaldoError if the launcher lost a job.
     """
     with _hydra():
         overrides = _checked(command, words, config_dir, sweep=True)
@@ -58,9 +59,13 @@ def sweep(command: str, words: list[str], config_dir: Path | None, out: Path, jo
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
         try:
-            hydra.multirun(_name(command), job, [*_search(config_dir), *quiet, *folders, *overrides])
+            hydra.multirun(_name(command), job, [*_search(config_dir), *quiet, *folders, *launcher_words(words), *overrides])
         except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise ConfigError(_one_line(error)) from error
+        except Exception as error:
+            if (told := launcher_error(error)) is None:
+                raise
+            raise told from error
     (out / "multirun.yaml").unlink(missing_ok=True)
 
 
@@ -164,28 +169,32 @@ def _checked(command: str, words: list[str], config_dir: Path | None, sweep: boo
 
 def _named(command: str, words: list[str]) -> list[str]:
     """`waldo bench sim` is `waldo bench name=sim`: words without a key get theirs, and are taken as typed, whatever they hold."""
-    option = manual.bare_option(command)
-    if not option:
+    options = manual.bare_options(command)
+    if not options:
         return words
     bare = [word for word in words if not OPTION.match(word)]
-    others = [_as_text(option, word) for word in words if OPTION.match(word)]
+    others = [_as_text(options, word) for word in words if OPTION.match(word)]
     if not bare:
         return others
-    if given := [word for word in others if word.startswith(f"{option}=")]:
-        raise ConfigError(f"{option} is said twice: {bare[0]} and {given[0]}")
-    if option == "paths":
+    given = {word.partition("=")[0]: word for word in others if word.startswith(tuple(f"{option}=" for option in options))}
+    left = [option for option in options if option not in given]
+    if given and len(bare) > len(left):
+        option, word = next(iter(given.items()))
+        raise ConfigError(f"{option} is said twice: {bare[-1]} and {word}")
+    if left == ["paths"]:
         return [f"paths=[{','.join(map(_quoted, bare))}]", *others]
-    if len(bare) > 1:
+    if len(bare) != len(left):
         raise ConfigError(
-            f"one {option} is wanted, found {' and '.join(map(repr, bare))}; options are written key=value, and what holds a space "
-            "goes into quotes"
+            f"{' and '.join(f'one {option}' for option in left)} {'is' if len(left) == 1 else 'are'} wanted, found "
+            f"{' and '.join(map(repr, bare))}; options are written key=value, and what holds a space goes into quotes"
         )
-    return [f"{option}={_quoted(bare[0])}", *others]
+    return [*(f"{option}={_quoted(word)}" for option, word in zip(left, bare, strict=True)), *others]
 
 
-def _as_text(option: str, word: str) -> str:
+def _as_text(options: tuple[str, ...], word: str) -> str:
     """`path=2024` is a folder and no number; `paths=a` is a list of one."""
-    if not word.startswith(f"{option}="):
+    option = word.partition("=")[0]
+    if option not in options:
         return word
     override = _parsed(word)
     value = override.value()

@@ -16,131 +16,24 @@ examples:
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import threading
 import time
-from collections import deque
-from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from data.config import build
-from data.errors import RenderError, WaldoError
-from data.results import SUMMARY, Figure, read_summary
+from data.errors import RenderError
+from data.results import SUMMARY, Figure
 from data.statistics import mcnemar_exact
 from waldo.compose import composed
 from waldo.demo_report import outcomes_of, write_report
 from waldo.films import draw
-from waldo.jobs import Job
+from waldo.steps import Steps
 
 HELD_OUT, SELECTION = 100_000, 50_000  # first seeds; demonstrations start at 0
 POLICIES = ("untrained", "bc", "flow", "steered")
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # two trainings side by side beat one on two threads
 OTHER_CUBE = "env.task.cube_half=0.025"  # the condition nobody tuned to
-
-
-class Steps:
-    """Runs commands, keeps those that are finished, and remembers how long each took."""
-
-    def __init__(self, out: Path, settings: str) -> None:
-        """settings: what every step depends on beside its own words; a step made under others is made anew."""
-        self.out, self.settings = out, settings
-        self.seconds: dict[str, float] = {}
-        self._lane: threading.Thread | None = None
-        self._waiting: deque[tuple[str, ...]] = deque()
-        self._child: subprocess.Popen[str] | None = None
-        self._failed = ""
-
-    def run(self, name: str, command: str, *words: str) -> dict[str, Figure]:
-        """The figures of `waldo command words out=<out>/name`, by name."""
-        folder, line = self._line(name, command, words)
-        start = time.perf_counter()
-        done = _finished(folder)
-        print(f"\n$ {line}{'   (finished before)' if done else ''}", flush=True)
-        if not done:
-            Job(command, (*words, f"out={folder}")).perform()
-            self._note(folder, line, start)
-        return self._figures(name)
-
-    def beside(self, steps: Sequence[tuple[str, ...]]) -> None:
-        """Run (name, command, *words) one after the other in processes of their own, on the other core, after what is waiting."""
-        self._waiting.extend(steps)
-        self._begin()
-
-    def _begin(self) -> threading.Thread:
-        if self._lane is None or not self._lane.is_alive():
-            self._lane = threading.Thread(target=self._walk, daemon=True)
-            self._lane.start()
-        return self._lane
-
-    def join(self) -> None:
-        """Wait for what runs beside. Raises WaldoError if a step of it failed."""
-        while self._waiting and not self._failed:
-            self._begin().join(0.2)  # short, so that Ctrl-C is heard
-        if self._failed:
-            raise WaldoError(self._failed)
-
-    def stop(self) -> None:
-        """End what runs beside; what it finished is kept."""
-        self._failed = self._failed or "stopped"
-        if self._child is not None and self._child.poll() is None:
-            self._child.send_signal(signal.SIGINT)
-            self._child.wait()
-
-    def _walk(self) -> None:
-        while self._waiting and not self._failed:
-            name, command, *words = self._waiting[0]
-            folder, line = self._line(name, command, words)
-            start = time.perf_counter()
-            done = _finished(folder)
-            print(f"\n$ {line} &{'   (finished before)' if done else ''}", flush=True)
-            if not done:
-                folder.mkdir(parents=True, exist_ok=True)
-                call = [sys.executable, "-m", "waldo", command, *words, f"out={folder}"]
-                with (folder / "log.txt").open("w") as log:
-                    self._child = subprocess.Popen(call, stdout=log, stderr=subprocess.STDOUT, text=True, env={**os.environ, **ONE_THREAD})
-                    status = self._child.wait()
-                if self._failed:
-                    return
-                if status:
-                    last = (folder / "log.txt").read_text().strip().splitlines()
-                    self._failed = f"`{line}` ended with status {status}: {last[-1] if last else 'it said nothing'}"
-                    return
-                self._note(folder, line, start)
-            self._figures(name)
-            self._waiting.popleft()
-
-    def _line(self, name: str, command: str, words: Sequence[str]) -> tuple[Path, str]:
-        folder = self.out / name
-        line = f"waldo {command} {' '.join(words)} out={folder}"
-        note = folder / "command.txt"
-        if note.exists() and note.read_text() != self._stamp(line):
-            shutil.rmtree(folder)
-        return folder, line
-
-    def _stamp(self, line: str) -> str:
-        return f"{line}\n# {self.settings}"
-
-    def _note(self, folder: Path, line: str, start: float) -> None:
-        (folder / "command.txt").write_text(self._stamp(line))
-        (folder / "seconds.txt").write_text(f"{time.perf_counter() - start:.1f}")
-
-    def _figures(self, name: str) -> dict[str, Figure]:
-        self.seconds[name] = float((self.out / name / "seconds.txt").read_text())
-        return self.figures(name)
-
-    def figures(self, name: str) -> dict[str, Figure]:
-        """Of a step that is finished."""
-        return {figure.name: figure for figure in read_summary(self.out / name)[2]}
-
-
-def _finished(folder: Path) -> bool:
-    return (folder / SUMMARY).exists() and (folder / "command.txt").exists()
 
 
 def run(cfg: DictConfig, out: Path) -> list[Figure]:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from data.charts import latency_histogram, learning_curves, success_bars
-from data.report import Report, Video
+from data.report import Report
 from data.results import Figure, read_summary
 from data.statistics import mcnemar_exact, paired_difference
+from waldo.evaluation_report import clips
 
 LABELS = {
     "untrained": "untrained network",
@@ -125,14 +126,15 @@ def _curves(report: Report, out: Path) -> None:
 def _films(report: Report, out: Path) -> None:
     report.section("Films", "The first held-out episodes of each policy.")
     for name, label in LABELS.items():
-        films = sorted((out / f"evaluate_{name}" / "videos").glob("*.mp4"))
-        if films:
-            report.subsection(label)
-            report.videos([Video(path, f"seed {path.stem.split('_')[1]}", path.stem.endswith("success")) for path in films])
-    films = sorted((out / "evaluate_image" / "videos").glob("*.mp4"))
+        _clips(report, out / f"evaluate_{name}", label)
+    _clips(report, out / "evaluate_image", "flow from images and proprioception")
+
+
+def _clips(report: Report, folder: Path, label: str) -> None:
+    films = clips((folder / "videos").glob("seed_*.mp4"))
     if films:
-        report.subsection("flow from images and proprioception")
-        report.videos([Video(path, f"seed {path.stem.split('_')[1]}", path.stem.endswith("success")) for path in films])
+        report.subsection(label)
+        report.videos(films)
 
 
 def _arm(report: Report, out: Path, arm: dict[str, Figure]) -> None:
@@ -142,9 +144,9 @@ def _arm(report: Report, out: Path, arm: dict[str, Figure]) -> None:
         "through all safety stages; the limits below were counted again from the log, by other code.",
     )
     report.figures(list(arm.values()))
-    films = sorted((out / "run" / "videos").glob("*.mp4"))
+    films = clips((out / "run" / "videos").glob("seed_*.mp4"))
     if films:
-        report.videos([Video(path, path.stem.replace("_", " "), "success" in path.stem) for path in films], width=260)
+        report.videos(films, width=260)
     timing = out / "run" / "timing.npz"
     if timing.exists():
         with np.load(timing) as arrays:

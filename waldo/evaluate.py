@@ -36,7 +36,7 @@ from data.results import Figure, write_atomic
 from data.statistics import mean_interval
 from policies.base import Sampler
 from sim.base import VecEnv
-from sim.evaluate import describe, evaluate, success_figure, tell_broken
+from sim.evaluate import describe, evaluate, film_failures, success_figure, tell_broken
 from sim.players import Experts, RandomPolicy
 from waldo import provenance
 from waldo.policy import build_env, identity, load_sampler, open_env, place
@@ -52,12 +52,15 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     if cfg.workers < 1:
         raise ConfigError(f"workers={cfg.workers}; wanted is at least 1")
     env, player, manifest = opened(cfg)
-    if cfg.workers > 1:
-        env.close()  # the processes open their own
-        rows = evaluate_in_processes(cfg, manifest, seeds, out)
-        tell_broken(rows, out)
-    else:
-        rows = evaluate(env, player, seeds, out, label=f"evaluate {out.name}", videos=cfg.videos, manifest=manifest, traces=cfg.traces)
+    try:
+        if cfg.workers > 1:
+            rows = evaluate_in_processes(cfg, manifest, seeds, out)
+            tell_broken(rows, out)
+        else:
+            rows = evaluate(env, player, seeds, out, label=f"evaluate {out.name}", videos=cfg.videos, manifest=manifest, traces=cfg.traces)
+        if cfg.videos:
+            film_failures(env, player, rows, out, cfg.failure_videos)
+    finally:
         env.close()
     score = mean_interval([row["max_reward"] for row in rows])
     length = mean_interval([row["length"] for row in rows])

@@ -44,7 +44,7 @@ class Job:
         return OmegaConf.to_yaml(cfg).rstrip()
 
     def run(self) -> int:
-        """Compose, run, write the summary, print the folder last. Returns 0; errors are raised."""
+        """Compose, run, write the summary, print the folder last. Returns 0, or a gate's verdict; errors are raised."""
         cfg, out = self._composed()
         self.execute(cfg, out)
         module = self._module()
@@ -52,7 +52,14 @@ class Job:
         if hasattr(module, "last_line"):  # bench ends with its headline figure
             print(module.last_line(out))
         sys.stdout.flush()
-        return 0
+        return self.status(out)
+
+    def status(self, out: Path) -> int:
+        """The exit status of a run that is finished: what a gate found, 0 for every other command."""
+        if self.command not in manual.GATES:
+            return 0
+        found: int = self._module().status(out)
+        return found
 
     def perform(self) -> list[Figure]:
         """As `run`, for a command that is a step of another: nothing is printed at the end."""
@@ -91,7 +98,7 @@ class Job:
         figures = []
         for row in rows:
             folder = out / row["folder"]
-            if row["status"] == 0:
+            if (folder / SUMMARY).exists():
                 figures += [_renamed(figure, row["overrides"]) for figure in read_summary(folder)[2]]
             print(f"{folder}  {row['overrides'] or '(defaults)'}  {row['headline']}")
         write_summary(out, manual.spoken(self.command), provenance.collect(argv=(*self._argv(), "-m")), figures)
@@ -128,8 +135,9 @@ def _sweep_job(job: Job, cfg: DictConfig) -> float:
         figures = job.execute(cfg, out)
         if figures:
             headline, value = str(figures[0]), float(figures[0].value)
+        status = job.status(out)
     except Exception as error:  # noqa: BLE001  a sweep over night must survive one bad combination, whatever it was
-        message, status = explain(error)
+        message, status = explain(error, job.command in manual.GATES)
         headline = message or f"bug: {type(error).__name__}: {error}"
         if message is None or job.traceback:
             traceback_module.print_exc()

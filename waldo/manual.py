@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import ConfigError, did_you_mean
@@ -16,12 +17,18 @@ from waldo.options import options_of
 
 COMMANDS = Path(__file__).resolve().parent
 CONFIGS = COMMANDS.parent / "configs"
-ORDER = ("demo", "collect", "data", "train", "refine", "evaluate", "export", "run", "bench")  # the way through the stack
+# The way through the stack; others follow by name.
+ORDER = (
+    *("demo", "collect", "data", "train", "refine", "plan", "evaluate", "compare", "leaderboard", "diagnose", "generalise", "scale"),
+    *("export", "run", "gallery", "bench"),
+)
 # The first word of a command of two words -> the folder of its actions. configs/data and data/ are taken by other things.
 FAMILIES = {"data": "dataset"}
 LOOK, MEND = ("info", "view", "plot", "stats", "doctor"), ("repair", "merge", "split", "delete", "trim", "relabel", "compact")
 ACTIONS = {"data": (*LOOK, "convert", "export", *MEND, "pull", "push")}  # as they are listed; others follow by name
-BARE = {"bench": "name"}  # the option that a word without `=` stands for; actions have `path`, or `paths` for several
+# The options that words without `=` stand for, in their order; other commands have `path`, or `paths` for several.
+BARE = {"bench": ("name",), "compare": ("reference", "candidate")}
+GATES = ("compare",)  # their exit statuses 0, 1 and 2 are a verdict; see waldo/explain.py for their errors
 _DEFAULT = re.compile(r"^\s*-\s*(?:optional\s+|override\s+)?/?([\w/]+(?:@[\w.]+)?)\s*:\s*(\S+)")
 
 
@@ -58,12 +65,18 @@ def spoken(command: str) -> str:
     return " ".join([*(word for word, name in FAMILIES.items() if name == folder), action])
 
 
-def bare_option(command: str) -> str:
-    """The option that words without `=` stand for: `path` for one, `paths` for several; "" where every word needs its key."""
-    if "/" not in command:
-        return BARE.get(command, "")
+def bare_options(command: str) -> tuple[str, ...]:
+    """The options that words without `=` stand for: `paths` takes any number of them, others one each; () where every word needs its key."""
+    if command in BARE:
+        return BARE[command]
     keys = re.findall(r"^(paths?):", (CONFIGS / f"{command}.yaml").read_text(encoding="utf-8"), re.MULTILINE)
-    return max(keys, default="")
+    return tuple(sorted(keys)[-1:])
+
+
+def is_gate(words: Sequence[str]) -> bool:
+    """Whether these words, as typed after `waldo`, begin a command whose exit status is a verdict."""
+    named = (word for before, word in zip(["", *words], words) if not word.startswith("-") and before != "--config-dir")
+    return next(named, "") in GATES
 
 
 def docstring(command: str) -> str:
@@ -123,11 +136,11 @@ def page(command: str, words: list[str], config_dir: Path | None = None) -> str:
     text = (CONFIGS / f"{command}.yaml").read_text(encoding="utf-8")
     chosen = dict(word.split("=", 1) for word in words if "=" in word)
     groups = defaults(command)
-    name, bare = spoken(command), bare_option(command)
-    places = {"": "", "paths": " PATH PATH ..."}.get(bare, f" {bare.upper()}")
+    name, bare = spoken(command), bare_options(command)
+    places = "".join(" PATH PATH ..." if option == "paths" else f" {option.upper()}" for option in bare)
     sections = [docstring(command).rstrip(), "", f"usage: waldo {name}{places} [option=value ...] [-m]"]
-    if "/" in command and bare:
-        sections += ["", f"A PATH stands for {bare}=, and is taken as typed; write ./a=b where it holds an equals sign."]
+    if bare in (("path",), ("paths",)):
+        sections += ["", f"A PATH stands for {bare[0]}=, and is taken as typed; write ./a=b where it holds an equals sign."]
     options = _indented(_without_defaults(text))
     if options:
         sections += ["", "Options, with their defaults:", "", *options]

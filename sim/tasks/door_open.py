@@ -44,6 +44,7 @@ class DoorOpen(Furniture):
         ),
     )
 
+    milestones = ("at the handle", "door moved", "door half open", "door open")
     levels, body, part, held = LEVELS, "cupboard", "door", HANDLE
     widest, stiffest, units = SWING - 0.1, 2.0, ("rad", "N m")
 

@@ -43,6 +43,7 @@ class DrawerOpen(Furniture):
         ),
     )
 
+    milestones = ("at the handle", "drawer moved", "drawer half open", "drawer open")
     levels, body, part, held = LEVELS, "cabinet", "drawer", HANDLE
     widest, stiffest, units = TRAVEL - 0.01, 20.0, ("m", "N")
 

@@ -50,12 +50,14 @@ class Furniture(ArmTask):
     widest: ClassVar[float]  # what may count as open, at most [m] or [rad]
     stiffest: ClassVar[float]  # friction, at most [N] or [N m]
     units: ClassVar[tuple[str, str]]  # of opening and friction
+    near: ClassVar[float] = 0.05  # [m] a tool at the handle is not farther from where it is held
 
     def __init__(self, config: FurnitureConfig) -> None:
         self.config = config = at_level(config, self.levels)
         for name in ("x", "y"):
             require_range(f"env.task.{name}", getattr(config, name))
         yaw, ajar, self.opening, self.friction = (float(v or 0.0) for v in (config.yaw, config.ajar, config.opening, config.friction))
+        self.ajar = ajar
         if not 0 <= yaw <= 0.6:
             raise ConfigError(f"env.task.yaw={yaw}; allowed: 0 to 0.6 [rad], or the arm does not come to the handle")
         if not 0 <= ajar < self.opening <= self.widest:
@@ -91,6 +93,12 @@ class Furniture(ArmTask):
     def success(self, physics: Physics) -> np.ndarray:
         """It is open as far as is asked."""
         return physics.joint(self.part) >= self.opening
+
+    def reached(self, physics: Physics) -> np.ndarray:
+        """At the handle; moved by a tenth, and by half, of the way from the widest start; open."""
+        at = np.linalg.norm(physics.tool()[0] - self.handle(physics), axis=1) < self.near
+        way = (physics.joint(self.part) - self.ajar) / (self.opening - self.ajar)
+        return np.stack([at, way > 0.1, way > 0.5, self.success(physics)], 1)
 
     def reward(self, physics: Physics) -> np.ndarray:
         """A third for coming to the handle, the rest for opening."""

@@ -31,6 +31,8 @@ PEG_HALF, PEG_LENGTH = 0.015, 0.12  # [m] half width of its square section; it s
 BLOCK_HALF, BLOCK_TOP = 0.05, 0.06  # [m] half width of the block outside; its height
 APART = 0.14  # [m] between the middles of the holder and the block at least
 DEPTH = 0.04  # [m] how deep the tip has to be
+AT, PULLED, OVER = 0.05, 0.03, 0.02  # [m] tool to the middle of the peg; height of a tip that is out; tip to the axis of the hole
+MOUTH = 0.005  # [m] a tip that is in the hole, and not on its rim, is so deep
 LEVELS = {
     "easy": {"clearance": 0.004, "x": [0.46, 0.54], "peg_y": [-0.24, -0.16], "block_y": [0.12, 0.2], "peg_yaw": 0.2, "block_yaw": 0.2},
     "medium": {
@@ -68,6 +70,7 @@ class PegInsertion(ArmTask):
     name = "peg_insertion"
     instruction = "Insert the peg into the hole of the block."
     scene = Path(__file__).with_suffix(".xml")
+    milestones = ("at the peg", "peg pulled out", "peg over the hole", "peg in the hole", "peg deep in the hole")
     features = (pose_feature("observation.environment_state", "peg", "block"),)
 
     def __init__(self, config: PegInsertionConfig) -> None:
@@ -115,6 +118,13 @@ class PegInsertion(ArmTask):
         """The peg's tip is in the hole and deep enough."""
         tip = self.tip(physics)
         return (np.abs(tip[:, :2]) < self.hole).all(1) & (tip[:, 2] < BLOCK_TOP - DEPTH)
+
+    def reached(self, physics: Physics) -> np.ndarray:
+        tip = self.tip(physics)
+        at = np.linalg.norm(physics.tool()[0] - physics.body("peg")[0], axis=1) < AT
+        over = np.linalg.norm(tip[:, :2], axis=1) < OVER
+        within = (np.abs(tip[:, :2]) < self.hole).all(1) & (tip[:, 2] < BLOCK_TOP - MOUTH)
+        return np.stack([at, tip[:, 2] > PULLED, over, within, self.success(physics)], 1)
 
     def reward(self, physics: Physics) -> np.ndarray:
         """A quarter each for coming to the peg, for lifting its tip, for bringing that over the hole, and for going in."""

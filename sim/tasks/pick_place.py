@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 WALL_X, WALL_HALF = 0.5, 0.06  # [m] centre and half width along x; it stands at y = 0, higher than a cube is carried
 BIN_INNER = 0.061  # [m] half width inside the walls
 BIN_RIM = 0.05  # [m] height of the walls
+AT, LIFT = 0.03, 0.03  # [m] a tool at the cube is so near its middle; a lifted cube is so far above where it lay
 LEVELS = {
     "easy": {"cube_x": [0.47, 0.53], "cube_y": [-0.3, -0.24], "cube_yaw": 0.0, "bin_x": [0.47, 0.53], "bin_y": [0.25, 0.29]},
     "medium": {"cube_x": [0.42, 0.58], "cube_y": [-0.34, -0.21], "cube_yaw": np.pi / 4, "bin_x": [0.42, 0.58], "bin_y": [0.21, 0.33]},
@@ -51,6 +52,7 @@ class PickPlace(ArmTask):
     name = "pick_place"
     instruction = "Put the cube into the bin."
     scene = Path(__file__).with_suffix(".xml")
+    milestones = ("at the cube", "cube lifted", "cube over the bin", "cube in the bin")
     features = (
         Feature(
             "observation.environment_state",
@@ -89,6 +91,13 @@ class PickPlace(ArmTask):
         cube, bin_ = physics.body("cube")[0], physics.body("bin")[0]
         inside = (np.abs(cube[:, :2] - bin_[:, :2]) < BIN_INNER).all(1) & (cube[:, 2] < BIN_RIM)
         return inside & (physics.widths()[:, 0] > 2 * self.config.cube_half + 0.008)
+
+    def reached(self, physics: Physics) -> np.ndarray:
+        cube, bin_ = physics.body("cube")[0], physics.body("bin")[0]
+        at = np.linalg.norm(physics.tool()[0] - cube, axis=1) < AT
+        lifted = cube[:, 2] > self.config.cube_half + LIFT
+        over = (np.abs(cube[:, :2] - bin_[:, :2]) < BIN_INNER).all(1)
+        return np.stack([at, lifted, over, self.success(physics)], 1)
 
     def reward(self, physics: Physics) -> np.ndarray:
         """A third each for coming to the cube, for holding it high, and for bringing it over the bin."""

@@ -21,6 +21,7 @@ from sim.task import ArmTask, at_level, pose_feature, require_range
 BOXES = ((0.0, 0.0257142857, 0.06, 0.015), (0.0, -0.0342857143, 0.015, 0.045))  # of push.xml: the bar and the stem [m]
 LYING = 0.012  # [m] height of the T's centre on the table
 APART = 0.06  # [m] it starts at least so far from its target
+TOUCH = 0.1  # [m] a tool that pushes the T is not farther from its centre
 RESTING, TURNING = 0.02, 0.3  # [m/s], [rad/s] a T that only slides across its target is faster
 LEVELS = {
     "easy": {
@@ -81,6 +82,7 @@ class Push(ArmTask):
     name = "push"
     instruction = "Push the T onto its outline."
     scene = Path(__file__).with_suffix(".xml")
+    milestones = ("at the T", "T in its place", "T in its place and turned", "T at rest on its outline")
     features = (pose_feature("observation.environment_state", "block", "target"),)
 
     def __init__(self, config: PushConfig) -> None:
@@ -122,6 +124,13 @@ class Push(ArmTask):
         rests = (np.linalg.norm(speed[:, :3], axis=1) < RESTING) & (np.linalg.norm(speed[:, 3:], axis=1) < TURNING)
         flat = np.abs(position[:, 2] - LYING) < 0.004
         return rests & flat & (distance < self.tolerances[0]) & (angle < self.tolerances[1])
+
+    def reached(self, physics: Physics) -> np.ndarray:
+        block = physics.body("block")
+        distance, angle = errors(planar(*block), planar(*physics.body("target")))
+        placed, turned = distance < self.tolerances[0], angle < self.tolerances[1]
+        at = np.linalg.norm(physics.tool()[0] - block[0], axis=1) < TOUCH
+        return np.stack([at, placed, placed & turned, self.success(physics)], 1)
 
     def reward(self, physics: Physics) -> np.ndarray:
         """For coming to the T a fifth, for its place and for its turn two fifths each."""

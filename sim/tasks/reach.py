@@ -22,6 +22,7 @@ from sim.task import ArmTask, at_level, require_range
 if TYPE_CHECKING:
     import mujoco
 
+NEAR = 0.1  # [m] a tool that is on its way has come so far
 STILL = 0.4  # [rad/s] no joint of an arm that holds still is faster
 LEVELS = {
     "easy": {"radius": [0.42, 0.52], "azimuth": [-0.4, 0.4], "height": [0.12, 0.3], "tolerance": 0.03},
@@ -44,6 +45,7 @@ class Reach(ArmTask):
     name = "reach"
     instruction = "Bring the tool to the red marker and hold it there."
     scene = Path(__file__).with_suffix(".xml")
+    milestones = ("near the marker", "at the marker", "held still at the marker")
     features = (Feature("observation.environment_state", (3,), names=("target_x", "target_y", "target_z"), units=("m", "m", "m")),)
 
     def __init__(self, config: ReachConfig) -> None:
@@ -76,6 +78,10 @@ class Reach(ArmTask):
         """The tool is at the target and the arm stands still."""
         still = (np.abs(physics.joints()[1]) < STILL).all(1)
         return still & (self._distance(physics) < self.tolerance)
+
+    def reached(self, physics: Physics) -> np.ndarray:
+        far = self._distance(physics)
+        return np.stack([far < NEAR, far < self.tolerance, self.success(physics)], 1)
 
     def reward(self, physics: Physics) -> np.ndarray:
         """The nearer the better."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 HALF, LONG = 0.018, 0.07  # [m] half width and half length of the block
 FLOOR, RIM, WALL = 0.006, 0.025, 0.006  # [m] height of the tray's floor and rim, half thickness of its walls
+AT, LIFT = 0.05, 0.02  # [m] a tool at the block is so near where it is grasped; a lifted block is so far above the table
 GRIP = 0.03  # [m] where it is grasped, from its middle towards its top
 LYING = np.array([np.sqrt(0.5), 0.0, np.sqrt(0.5), 0.0])  # the block's top points along x
 UP = np.array([0.0, 0.0, 1.0])
@@ -58,6 +59,7 @@ class Reorient(ArmTask):
     name = "reorient"
     instruction = "Stand the block upright in the tray, the red end up."
     scene = Path(__file__).with_suffix(".xml")
+    milestones = ("at the block", "block lifted", "block upright", "block upright over the tray", "block standing in the tray")
     features = (pose_feature("observation.environment_state", "block", "tray"),)
 
     def __init__(self, config: ReorientConfig) -> None:
@@ -96,6 +98,15 @@ class Reorient(ArmTask):
         inside = np.linalg.norm(block[:, :2] - tray[:, :2], axis=1) < 0.03
         down = np.abs(block[:, 2] - FLOOR - LONG) < 0.008
         return upright & inside & down & (physics.widths()[:, 0] > 2 * HALF + 0.008)
+
+    def reached(self, physics: Physics) -> np.ndarray:
+        (block, quat), tray = physics.body("block"), physics.body("tray")[0]
+        up = rotate(quat, UP)
+        at = np.linalg.norm(physics.tool()[0] - block - GRIP * up, axis=1) < AT
+        lowest = block[:, 2] - LONG * np.abs(up[:, 2]) - HALF * np.sqrt(np.clip(1 - up[:, 2] ** 2, 0, 1))
+        upright = up[:, 2] > np.cos(np.radians(20))
+        over = np.linalg.norm(block[:, :2] - tray[:, :2], axis=1) < 0.03
+        return np.stack([at, lowest > LIFT, upright, upright & over, self.success(physics)], 1)
 
     def reward(self, physics: Physics) -> np.ndarray:
         """A quarter for coming to the block, a half for bringing its top up, a quarter for bringing it to the tray."""

@@ -17,6 +17,7 @@ from sim.task import ArmTask, at_level, pose_feature, require_range
 if TYPE_CHECKING:
     import mujoco
 
+AT = 0.03  # [m] a tool at the red cube is so near its middle
 SEAT = 0.005  # [m] a cube that lies on something flat is at its height within this
 AWAY = 0.06  # [m] the tool is so far from the cube that it let go of
 RESTING = 0.03  # [m/s] a cube that lies still is slower
@@ -42,6 +43,7 @@ class Stack(ArmTask):
     name = "stack"
     instruction = "Put the red cube on the green cube."
     scene = Path(__file__).with_suffix(".xml")
+    milestones = ("at the red cube", "red cube lifted", "red cube over the green one", "red cube on the green one", "hand away")
     features = (pose_feature("observation.environment_state", "red", "green"),)
 
     def __init__(self, config: StackConfig) -> None:
@@ -90,6 +92,13 @@ class Stack(ArmTask):
         away = np.linalg.norm(physics.tool()[0] - physics.body("red")[0], axis=1) > AWAY
         rests = np.linalg.norm(physics.velocity("red")[:, :3], axis=1) < RESTING
         return self._stacked(physics) & rests & away & (physics.widths()[:, 0] > 2 * self.half + 0.008)
+
+    def reached(self, physics: Physics) -> np.ndarray:
+        red, green = physics.body("red")[0], physics.body("green")[0]
+        at = np.linalg.norm(physics.tool()[0] - red, axis=1) < AT
+        lifted = red[:, 2] > 2 * self.half
+        over = lifted & (np.linalg.norm(red[:, :2] - green[:, :2], axis=1) < self.half)
+        return np.stack([at, lifted, over, self._stacked(physics), self.success(physics)], 1)
 
     def reward(self, physics: Physics) -> np.ndarray:
         """A quarter each for coming to the red cube, for lifting it, for bringing it over the green one and for setting it down."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 LEFT, RIGHT = 0, 1  # which arm in `Transfer.mounts`
 BAR_HALF = 0.015  # [m] half width of its square section
+AT, LIFT = 0.03, 0.02  # [m] a tool at the bar is so near its axis; a lifted bar is so high over the table
 HEIGHT = 0.1  # [m] the bar has to be so high over the table
 AWAY = 0.1  # [m] the right tool has to be so far from the bar
 CAMERAS = {  # further back than for one arm: position [m], right and up of the picture
@@ -57,6 +58,7 @@ class Transfer(ArmTask):
     name = "transfer"
     instruction = "Pick up the bar with the right arm and hand it over to the left arm."
     scene = Path(__file__).with_suffix(".xml")
+    milestones = ("right hand at the bar", "bar lifted", "left hand at the bar", "bar in the left hand", "right hand away")
     features = (pose_feature("observation.environment_state", "bar"),)
     cameras = ("front", "left_wrist", "right_wrist")
     mounts = (Mount("left", (0.35, 0.55, 0.0), -np.pi / 2), Mount("right", (0.35, -0.55, 0.0), np.pi / 2))
@@ -101,10 +103,18 @@ class Transfer(ArmTask):
 
     def success(self, physics: Physics) -> np.ndarray:
         """The left gripper holds the bar above the table, the right one is open and away from it."""
-        position, quat = physics.body("bar")
-        lowest = position[:, 2] - np.abs(rotate(quat, np.array([0.0, 1.0, 0.0]))[:, 2]) * self.half_length
         free = (physics.widths()[:, RIGHT] > 2 * BAR_HALF + 0.015) & (self.distance(physics, RIGHT) > AWAY)
-        return self.in_hand(physics, LEFT) & free & (lowest > HEIGHT)
+        return self.in_hand(physics, LEFT) & free & (self.lowest(physics) > HEIGHT)
+
+    def lowest(self, physics: Physics) -> np.ndarray:
+        """(B,) [m]: height of the lower end of the bar's axis."""
+        position, quat = physics.body("bar")
+        return np.asarray(position[:, 2] - np.abs(rotate(quat, np.array([0.0, 1.0, 0.0]))[:, 2]) * self.half_length)
+
+    def reached(self, physics: Physics) -> np.ndarray:
+        lifted = self.lowest(physics) > LIFT
+        right, left = self.distance(physics, RIGHT) < AT, self.distance(physics, LEFT) < AT
+        return np.stack([right, lifted, lifted & left, lifted & self.in_hand(physics, LEFT), self.success(physics)], 1)
 
     def reward(self, physics: Physics) -> np.ndarray:
         """A fifth each: the right tool at the bar, the bar lifted, the left tool at it, it is in the left hand, the right one off."""

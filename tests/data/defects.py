@@ -21,6 +21,13 @@ def spike(s: Recorded) -> None:
     s.arrays[3]["observation.state"][40, 1] += 3
 
 
+def mixed_up(s: Recorded) -> None:
+    """Every fifth action is that of another moment."""
+    for table in s.arrays:
+        x = table["action"][:, 0]
+        x[2::5] = np.roll(x[2::5], len(x[2::5]) // 2)
+
+
 def teleport(s: Recorded) -> None:
     s.arrays[1]["observation.state"][50:, 2] += 4
 
@@ -272,6 +279,7 @@ DEFECTS = [
         r"3 values of action\[0, 5\] .* are not finite",
         r"delete demo .*episodes=\[2,4\]",
     ),
+    (mixed_up, "scattered", "error", "action", (0,), (0, 2), r"\d+ % of action\[0\] \(x\) have nothing", r"record again"),
     (nan_at_the_end, "finite", "error", "action", (1,), (2, 75), r"5 values", r"trim demo .*frames=\{2: \[0, 75\]\}"),
     (
         spike,

@@ -56,6 +56,33 @@ def played(name, num_envs, engine, seeds=SEEDS, render=False, **options):
     return out
 
 
+def first_reached(env, seeds):
+    """Clean demonstrations, and the control step at which each of their milestones was first reached, (B, M); 10_000 is never."""
+    log, step = [], env.step
+
+    def watched(action, active):
+        result = step(action, active)
+        log.append(result[4]["milestones"] & active[:, None])
+        return result
+
+    env.step = watched
+    done, first = [], []
+    for start in range(0, len(seeds), env.num_envs):
+        group = seeds[start : start + env.num_envs]
+        done += demonstrate(env, group, ["clean"] * len(group))
+        seen = np.stack(log)  # (T, B, M)
+        first.append(np.where(seen.any(0), seen.argmax(0), 10_000)[: len(group)])
+        log.clear()
+    return done, np.concatenate(first)
+
+
+def require_in_order(done, first, milestones):
+    for demonstration, steps in zip(done, first, strict=True):
+        if demonstration.success:
+            assert len(steps) >= 3 and steps.max() < 10_000, dict(zip(milestones, steps))
+            assert (np.diff(steps) >= 0).all(), dict(zip(milestones, steps))
+
+
 @every_engine
 @every_task
 def test_an_episode_is_the_same_bit_for_bit_beside_any_others(name, engine):
@@ -122,30 +149,37 @@ def test_gymnasiums_own_checker_is_content(name, engine):
 @every_engine
 @every_task
 def test_its_expert_succeeds_in_nine_of_ten_episodes(name, engine):
-    """In eight of ten of the two that are hardest to do; the lower end of the 95 % interval counts."""
+    """In eight of ten of the two that are hardest to do; the lower end of the 95 % interval counts. And it passes every milestone."""
     env = make(name, 50, engine, threads=0)
-    good = sum(done.success for done in demonstrate(env, np.arange(300), ["clean"] * 300))
+    done, first = first_reached(env, np.arange(300))
     env.close()
+    require_in_order(done, first, env.milestones)
+    good = sum(demonstration.success for demonstration in done)
     assert wilson(good, 300)[0] >= (0.8 if name in ("peg_insertion", "transfer") else 0.9), good
 
 
 @every_task
-def test_its_expert_is_at_work(name):
-    """How often it succeeds is for the slow test above."""
+def test_its_expert_is_at_work_and_passes_every_milestone_in_order(name):
+    """How often it succeeds, and PyBullet, is for the slow test above."""
     env = make(name, 3)
-    done = list(demonstrate(env, SEEDS[:3], ["clean"] * 3))
+    done, first = first_reached(env, SEEDS[:3])
     env.close()
+    require_in_order(done, first, env.milestones)
     assert sum(d.success for d in done) >= 2
     assert all(len(d.columns["action"]) < env.max_steps for d in done if d.success)
 
 
+@every_engine
 @every_task
-def test_doing_nothing_is_no_success(name):
-    env = make(name, 8)
+def test_doing_nothing_is_no_success_and_comes_no_further_than_the_start(name, engine):
+    env = make(name, 8, engine)
     obs = env.reset(np.arange(300, 308))
+    start = env.task.reached(env.physics)
+    assert start.shape == (8, len(env.milestones)) and start.dtype == bool and len(set(env.milestones)) == len(env.milestones)
     for _ in range(12):
-        obs, reward, terminated, *_ = env.step(obs["observation.state"])
+        obs, reward, terminated, _, info = env.step(obs["observation.state"])
         assert not terminated.any() and (reward == 0).all()
+        assert not (info["milestones"] & ~start).any() and not info["milestones"][:, -1].any() and not info["limited"].any()
     env.close()
 
 

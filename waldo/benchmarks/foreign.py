@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 from data.config import typed
 from data.errors import ConfigError, did_you_mean
 from data.results import Figure
+from data.statistics import median_interval
 from sim.foreign import direct
 from sim.foreign.process import interpreter, surroundings
 from sim.gym import GymConfig, GymVecEnv, plan_of
@@ -134,9 +135,8 @@ def measure(cfg: DictConfig) -> Measurement:
     n = len(times["one"])
 
     def share(way: str, own: str) -> tuple[float, float, float]:
-        """Overhead and its 95 % range over the blocks."""
-        values = times[way] / times[own] - 1
-        return float(np.median(values)), float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
+        """Median overhead and its 95 % interval, over the blocks."""
+        return median_interval(times[way] / times[own] - 1)
 
     value, low, high = share("several, a process", "several")
     alone = share("one, a process", "one")

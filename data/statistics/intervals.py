@@ -1,9 +1,8 @@
-"""How sure a success rate is: intervals for proportions, paired tests for two policies on the same seeds."""
+"""How sure a number is: intervals of a success rate, of a mean, of a median."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,15 +12,15 @@ from scipy import stats
 def _check_counts(successes: int, n: int, level: float) -> None:
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"{successes} successes in {n} trials; wanted 0 <= successes <= n and n >= 1")
-    _check_level(level)
+    check_level(level)
 
 
-def _check_level(level: float) -> None:
+def check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; wanted a fraction between 0 and 1, such as 0.95")
 
 
-def _normal_quantile(level: float) -> float:
+def normal_quantile(level: float) -> float:
     """z of a two-sided interval; 1.96 at 0.95."""
     return float(stats.norm.ppf(0.5 + level / 2))
 
@@ -32,7 +31,7 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
     Coverage is `level` on average; it may be lower for single true rates. Raises ValueError for impossible counts.
     """
     _check_counts(successes, n, level)
-    z, p = _normal_quantile(level), successes / n
+    z, p = normal_quantile(level), successes / n
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     # At the ends the formula is exact, its rounding is not.
@@ -53,74 +52,13 @@ def clopper_pearson(successes: int, n: int, level: float = 0.95) -> tuple[float,
     return low, high
 
 
-def _paired(a: ArrayLike, b: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Two (n,) boolean arrays over the same seeds."""
-    first, second = np.asarray(a), np.asarray(b)
-    for array in (first, second):
-        if array.ndim != 1 or not np.isin(array, (0, 1)).all():
-            raise ValueError(f"wanted one success (0 or 1) per seed, found an array of shape {array.shape} and dtype {array.dtype}")
-    if len(first) != len(second) or not len(first):
-        raise ValueError(f"{len(first)} and {len(second)} results; wanted the same seeds for both, at least one")
-    return first.astype(bool), second.astype(bool)
-
-
-def mcnemar_exact(a: ArrayLike, b: ArrayLike) -> tuple[float, int, int]:
-    """Do two policies differ on the same seeds? (p_value, n_only_a, n_only_b), two-sided exact (McNemar 1947, Psychometrika 12).
-
-    Only seeds on which one succeeds and the other fails carry information: under the null hypothesis each is a coin flip.
-    a, b   (n,) booleans, entry i of both from the same seed. Raises ValueError otherwise.
-    """
-    first, second = _paired(a, b)
-    only_a, only_b = int((first & ~second).sum()), int((second & ~first).sum())
-    discordant = only_a + only_b
-    p = 1.0 if not discordant else min(1.0, 2 * float(stats.binom.cdf(min(only_a, only_b), discordant, 0.5)))
-    return p, only_a, only_b
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Rate of a minus rate of b, with its interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-
-def paired_difference(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> Difference:
-    """Difference of two success rates on the same seeds, with Newcombe's score interval for paired proportions
-    (Newcombe 1998, Stat. Med. 17:2635, method 10): Wilson limits of both rates joined by their correlation.
-
-    a, b   (n,) booleans, entry i of both from the same seed. Raises ValueError otherwise.
-    """
-    _check_level(level)
-    first, second = _paired(a, b)
-    n = len(first)
-    both, only_a = int((first & second).sum()), int((first & ~second).sum())
-    only_b, neither = int((second & ~first).sum()), int((~first & ~second).sum())
-    p, q = (both + only_a) / n, (both + only_b) / n
-    low_p, high_p = wilson(both + only_a, n, level)
-    low_q, high_q = wilson(both + only_b, n, level)
-
-    margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
-    covariance = float(both * neither - only_a * only_b)
-    if covariance > 0:  # continuity-corrected only where it is positive, as in the paper
-        covariance = max(covariance - n / 2, 0.0)
-    phi = 0.0 if margins == 0 else covariance / math.sqrt(margins)
-
-    down_p, up_p, down_q, up_q = p - low_p, high_p - p, q - low_q, high_q - q
-    below = math.sqrt(max(0.0, down_p**2 - 2 * phi * down_p * up_q + up_q**2))
-    above = math.sqrt(max(0.0, up_p**2 - 2 * phi * up_p * down_q + down_q**2))
-    return Difference(p - q, max(-1.0, p - q - below), min(1.0, p - q + above), n)
-
-
 def mean_interval(values: ArrayLike, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> tuple[float, float, float]:
     """(mean, low, high) by the bias-corrected accelerated bootstrap (Efron 1987, JASA 82), for returns and scores of any shape.
 
     Deterministic in `seed`. One value, or values that are all equal, carry no spread: (mean, mean, mean).
     Raises ValueError if there is no value or one is not finite.
     """
-    _check_level(level)
+    check_level(level)
     array = np.asarray(values, float).ravel()
     if not len(array) or not np.isfinite(array).all():
         raise ValueError(f"{len(array)} values, {int((~np.isfinite(array)).sum())} of them not finite; wanted at least one, all finite")
@@ -139,3 +77,21 @@ def mean_interval(values: ArrayLike, level: float = 0.95, resamples: int = 10_00
     z = bias + stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
     low, high = np.quantile(means, stats.norm.cdf(bias + z / (1 - acceleration * z)))
     return mean, float(low), float(high)
+
+
+def median_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
+    """(median, low, high) by order statistics: the interval lies between two of the values and holds the true median with a chance of at
+    least `level`, whatever their law (Thompson 1936, Ann. Math. Stat. 7; David, Nagaraja 2003, Order Statistics, section 7.1).
+
+    The k-th smallest of n values exceeds the median with the chance of fewer than k heads in n tosses of a coin. Fewer than 6 values
+    cannot prove 95 %: their interval is then all there is, the smallest to the largest.
+    Raises ValueError if there is no value or one is not finite.
+    """
+    check_level(level)
+    array = np.sort(np.asarray(values, float).ravel())
+    if not len(array) or not np.isfinite(array).all():
+        raise ValueError(f"{len(array)} values, {int((~np.isfinite(array)).sum())} of them not finite; wanted at least one, all finite")
+    # The most values that can be cut off at each end while the chance of the median being there stays within (1 - level) / 2.
+    tails = stats.binom.cdf(np.arange(len(array)), len(array), 0.5)
+    cut = max(0, int((tails <= (1 - level) / 2).sum()) - 1)
+    return float(np.median(array)), float(array[cut]), float(array[len(array) - 1 - cut])
