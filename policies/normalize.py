@@ -108,5 +108,5 @@ class Normalizer:
 
     @classmethod
     def from_state(cls, spec: PolicySpec, state: Mapping[str, np.ndarray]) -> Normalizer:
-        names = {key.rpartition("/")[0] for key in state}
+        names = sorted({key.rpartition("/")[0] for key in state})
         return cls(spec, {name: (state[f"{name}/min"], state[f"{name}/max"]) for name in names})

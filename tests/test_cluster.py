@@ -1,13 +1,12 @@
 """Sweeps through Ray: what its launcher is told, and that a sharded evaluation gives the rows of a plain one, also when a worker is killed."""
 
-import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import PackageNotFoundError, distributions
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,10 @@ from data.errors import ConfigError
 from waldo import cli, cluster
 from waldo.cluster import ALONE, TELLS, launcher_error, launcher_words
 
-WITHOUT_RAY = not (importlib.util.find_spec("ray") and importlib.util.find_spec("hydra_plugins"))
+HERE = {distribution.name for distribution in distributions()}
 needs_ray = pytest.mark.skipif(
-    WITHOUT_RAY, reason="Ray or its Hydra launcher is not installed: pip install ray; --no-deps hydra-ray-launcher"
+    not HERE >= {"ray", "hydra-ray-launcher"},
+    reason="Ray or its Hydra launcher is not installed: pip install ray; pip install --no-deps hydra-ray-launcher",
 )
 
 

@@ -1,7 +1,10 @@
 """The real commands, one after the other, as small as they go: what each leaves is what the next one takes."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +114,17 @@ def test_another_checkpoint_in_the_same_folder_is_evaluated_anew(capsys):
     assert len(rows("evaluate_artefact")) == 2
     kept = [json.loads(line) for line in Path("evaluate_artefact/episodes-1.jsonl").read_text().splitlines()]
     assert len(kept) == len(first)
+
+
+def test_a_policy_has_the_same_identity_in_every_process():
+    code = "import sys; from omegaconf import OmegaConf as O; from waldo.policy import identity, load_sampler; \
+print(identity(load_sampler(sys.argv[1], '', O.create({'_target_': ''})), O.create({'_target_': 'x'})))"
+    found = set()
+    for seed in ("0", "1", "2"):  # of the hashes of words, which differ from process to process
+        call = [sys.executable, "-c", code, "flow/checkpoint"]
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[1])}
+        found.add(subprocess.run(call, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert len(found) == 1
 
 
 def test_training_goes_on_in_the_same_folder_and_evaluates_afterwards():

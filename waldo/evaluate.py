@@ -30,7 +30,7 @@ import torch
 from omegaconf import DictConfig
 
 from data.config import build, locate
-from data.errors import ConfigError
+from data.errors import ConfigError, WaldoError
 from data.evaluation import LATENCY, Manifest, read
 from data.results import Figure, write_atomic
 from data.statistics import mean_interval
@@ -137,12 +137,14 @@ def decision_times(sampler: Sampler) -> list[float]:
     return took[5:]
 
 
-def play(cfg: DictConfig, seeds: list[int], out: Path) -> list[dict[str, Any]]:
-    """The rows of some of the seeds, in this process."""
+def play(cfg: DictConfig, seeds: list[int], out: Path, expected: str) -> list[dict[str, Any]]:
+    """The rows of some of the seeds, in this process. Raises WaldoError unless what is evaluated has the expected identity."""
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     env, player, manifest = opened(cfg)
     try:
+        if manifest.identity != expected:
+            raise WaldoError("the checkpoint or the code was changed while the evaluation began; give the same command again")
         return evaluate(env, player, seeds, out, videos=cfg.videos, manifest=manifest, traces=cfg.traces)
     finally:
         env.close()

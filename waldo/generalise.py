@@ -123,7 +123,7 @@ def _settings(cfg: DictConfig, base: DictConfig, path: str, environment: DictCon
     told: dict[Any, Any] = {name: cfg[name] for name in ("episodes", "seed", "workers", "threads", "trust")}
     own = _mapping(OmegaConf.to_container(base))
     own.env = environment
-    own = _mapping(OmegaConf.merge(own, {**told, "checkpoint": path, "videos": 0, "traces": True}))
+    own = _mapping(OmegaConf.merge(own, {**told, "checkpoint": path, "videos": 0, "traces": True, "report": False}))
     check("evaluate", own)
     return own
 

@@ -83,7 +83,10 @@ def identity(sampler: Sampler, env: DictConfig) -> str:
             continue
         digest.update(f"{type(part)} {part.spec.hash()} {getattr(part, 'config', '')}".encode())
         if isinstance(part, SpecModule):
-            for values in (*(v.cpu().numpy() for v in part.state_dict().values()), *part.normalizer.state().values()):
+            for values in (
+                *(v.cpu().numpy() for v in part.state_dict().values()),
+                *(v for _, v in sorted(part.normalizer.state().items())),
+            ):
                 digest.update(values.tobytes())
         elif hasattr(part, "folder"):  # an artefact: its manifest holds the hash of every file
             digest.update((part.folder / "artifact.json").read_bytes())

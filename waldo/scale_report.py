@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,7 +134,7 @@ def _laws(cfg: DictConfig, curves: Sequence[Curve]) -> tuple[list[str], list[lis
             [
                 curve.task,
                 f"{curve.fit.b:.2f}, {b_low:.2f} to {b_high:.2f}",
-                f"{curve.fit.r:.2f}",
+                f"{curve.fit.r:.2f}" if math.isfinite(curve.fit.r) else "–",
                 f"{curve.fit.dispersion:.1f}",
                 f"{2 * largest:,}: {promised:.0%}, {low:.0%} to {high:.0%}",
                 f"{needed}, {fewest} to {most}",

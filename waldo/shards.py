@@ -1,6 +1,6 @@
 """One evaluation in several processes: each takes a share of the seeds into a folder of its own, which is joined at the end.
 
-    OUT/shards/0/  config.yaml  seeds.json  log.txt  and an evaluation of its share      OUT/shards/1/ ...
+    OUT/shards/0/  config.yaml  share.json  log.txt  and an evaluation of its share      OUT/shards/1/ ...
 
 Whatever is killed, a worker or this process, what was finished stays in these folders, and the same command goes on from there,
 with any number of workers. A worker ends when this process does.
@@ -44,8 +44,11 @@ def evaluate_in_processes(cfg: DictConfig, manifest: Manifest, seeds: list[int],
         todo = [seed for seed in seeds if seed not in log.done_seeds()]
     filmed = set(seeds[: cfg.videos])
     shares = [todo[i :: cfg.workers] for i in range(cfg.workers) if todo[i :: cfg.workers]]
-    workers = [_start(cfg, sorted(share, key=lambda seed: seed not in filmed), filmed, out, i) for i, share in enumerate(shares)]
+    workers: list[_Worker] = []
     try:
+        for index, share in enumerate(shares):
+            first_films = sorted(share, key=lambda seed: seed not in filmed)
+            workers.append(_start(cfg, first_films, manifest.identity, filmed, out, index))
         _wait(workers, len(seeds), len(seeds) - len(todo), out)
     finally:
         for worker in workers:
@@ -90,7 +93,7 @@ class _Worker:
         return lines[-1].strip() if lines else "it said nothing"
 
 
-def _start(cfg: DictConfig, seeds: list[int], filmed: set[int], out: Path, index: int) -> _Worker:
+def _start(cfg: DictConfig, seeds: list[int], identity: str, filmed: set[int], out: Path, index: int) -> _Worker:
     folder = out / SHARDS / str(index)
     folder.mkdir(parents=True, exist_ok=True)
     own = OmegaConf.merge(cfg, {"workers": 1, "videos": len(filmed & set(seeds)), "out": str(folder)})
@@ -98,7 +101,7 @@ def _start(cfg: DictConfig, seeds: list[int], filmed: set[int], out: Path, index
     if "threads" in own.env:
         own.env.threads = 1
     write_atomic(folder / "config.yaml", OmegaConf.to_yaml(own))
-    write_atomic(folder / "seeds.json", json.dumps(seeds))
+    write_atomic(folder / "share.json", json.dumps({"seeds": seeds, "identity": identity}))
     return _Worker(folder)
 
 
@@ -122,17 +125,18 @@ def _wait(workers: list[_Worker], total: int, kept: int, out: Path) -> None:
 
 
 def _join(out: Path, manifest: Manifest) -> None:
-    """Move the finished episodes of all shards into `out`. May be broken off anywhere and done again."""
-    for folder in sorted(path for path in (out / SHARDS).glob("*") if path.is_dir()):
-        if not is_evaluation(folder):
-            continue
+    """Move the finished episodes of all shards into `out`; shards of something else are set aside. May be broken off anywhere."""
+    wanted = set(manifest.seeds)
+    for folder in sorted(path for path in (out / SHARDS).glob("*") if is_evaluation(path)):
         try:
             same = manifest.identity and manifest_of(folder).identity == manifest.identity
         except DatasetError:
             same = False
         if not same:
-            continue
-        wanted = set(manifest.seeds)
+            number = next(n for n in range(1, 10_000) if not (out / f"{SHARDS}-{n}").exists())
+            (out / SHARDS).rename(out / f"{SHARDS}-{number}")
+            print(f"{out / SHARDS} held episodes of something else; they are in {SHARDS}-{number} now")
+            return
         with EpisodeLog(folder / ROWS) as theirs, EpisodeLog(out / ROWS) as ours:
             for kind in (TRACES, VIDEOS):
                 for path in sorted((folder / kind).glob("*")):
@@ -155,9 +159,9 @@ def main(folder: Path) -> int:
 
     cfg = OmegaConf.load(folder / "config.yaml")
     assert isinstance(cfg, DictConfig)
-    seeds = json.loads((folder / "seeds.json").read_text(encoding="utf-8"))
+    share = json.loads((folder / "share.json").read_text(encoding="utf-8"))
     try:
-        play(cfg, seeds, folder)
+        play(cfg, share["seeds"], folder, share["identity"])
     except Exception as error:
         message, status = explain(error)
         if message is None:

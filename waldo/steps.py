@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -112,7 +113,7 @@ class Steps:
 
     def line(self, name: str, command: str, *words: str) -> str:
         """What one would type for a step."""
-        return " ".join(["waldo", command, *words, f"out={self.out / name}"])
+        return shlex.join(["waldo", command, *words, f"out={self.out / name}"])
 
     def _walk(self) -> None:
         while True:

@@ -11,11 +11,11 @@ import numpy as np
 from data.checks import Finding, Recording, count
 
 HALF = 2  # frames on each side: up to two wrong ones among five leave the median right
-# Within three frames a hand that turns back is as far off the median as it moves in one and a half; twice that is no motion.
-FASTEST = 3.0  # times the 95th percentile of the median's own steps, in the usual episode
+# A hand that turns back at full speed is one frame's motion off the median; half as much again is no motion.
+FASTEST = 1.5  # times the 95th percentile of the median's own steps, in the usual episode
 NOISE = 8.0  # times the usual distance from the median, as a normal deviation: one in 10^15
 RANGE = 0.05  # of the range: below it nothing is taught wrongly
-# Of a thousand human frames of Push-T less than one is scattered, of a scripted demonstrator's none; two in a hundred are no accident.
+# Of 10,000 human frames of Push-T three are scattered, of a teleoperated G1's one, of a scripted demonstrator's none.
 SHARE = 0.02
 FEWEST = 2 * HALF + 1
 

@@ -27,7 +27,11 @@ def check(study: Study) -> list[Alarm]:
         return []
     found = f"on {len(unseen)} episodes that it never saw it is {ratio:.2g} times as far off as on those of its training ({len(study.trained)} episodes)"
     why = "it learned single episodes by heart, and not what they have in common"
-    return [Alarm("too few demonstrations", "generalisation", "likely", odds, found, why, f"train on more episodes: waldo train {study.settings}")]
+    return [
+        Alarm(
+            "too few demonstrations", "generalisation", "likely", odds, found, why, f"train on more episodes: waldo train {study.settings}"
+        )
+    ]
 
 
 def _errors(study: Study, frames: Frames, chunks: np.ndarray) -> np.ndarray:

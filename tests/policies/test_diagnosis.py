@@ -11,6 +11,7 @@ from policies.diagnosis import (
     Alarm,
     Study,
     cameras,
+    generalisation,
     horizon,
     inverted,
     modes,
@@ -214,3 +215,15 @@ def test_the_sign_test_is_that_of_a_coin():
     assert sign_test(0, 10) == pytest.approx(0.0)
     assert sign_test(8, 10) == pytest.approx(-np.log10((45 + 10 + 1) / 1024))
     assert sign_test(0, 0) == 0.0
+
+
+def test_a_policy_that_knows_its_own_episodes_alone_had_too_few(root):
+    """It copies what it was trained on, and is at a loss in the others."""
+    few = study(root, seen=8)
+    assert generalisation.check(few) == []  # the copy knows all
+    known = few.policy.last[few.ends[7] - 1]
+    copy = few.policy.lookup
+    few.policy.lookup = lambda rows, shift=0: copy(rows, shift) + np.where(rows <= known, 0.01, 0.3)[:, None, None]
+    few.__dict__.pop("proposed", None)
+    (alarm,) = generalisation.check(few)
+    assert alarm.cause == "too few demonstrations"

@@ -16,6 +16,8 @@ SPEC = PolicySpec("point", "dot", (POSITION, CLOCK), ActionSpec("position", ("vx
 class PointEnv:
     """x moves by the action. The episode of an even seed ends in success after 10 + seed % 7 steps, that of an odd one runs out."""
 
+    milestones: tuple[str, ...] = ()
+
     def __init__(self, num_envs: int, max_steps: int = 30, spec: PolicySpec = SPEC) -> None:
         self.spec, self.num_envs, self.max_steps = spec, num_envs, max_steps
         self.actions: dict[int, list[np.ndarray]] = {}  # seed -> what was done, in order

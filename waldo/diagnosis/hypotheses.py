@@ -14,8 +14,9 @@ from waldo.diagnosis import Trial, replay
 # What a replay is off because its episode began elsewhere, in frames' worth of motion: 0.03 for an arm, 0.01 for Push-T's agent. A
 # delay of one frame makes 1, twice the speed 0.5. Below a quarter nothing has to be explained.
 OFF = 0.25
-# The explanation leaves less than half of it, in at least nine of ten episodes.
+# The explanation leaves less than half of it, in at least nine of ten episodes, and no more than a third of a frame.
 LEFT = 0.5
+NEAR = 0.35
 MOST = 0.9
 LAGS = (-3, -2, -1, 1, 2, 3)
 RATIOS = (1 / 3, 0.5, 2 / 3, 0.8, 1.25, 1.5, 2.0, 3.0)
@@ -37,7 +38,7 @@ class Hypothesis:
 
     @property
     def holds(self) -> bool:
-        return self.errors < LEFT * self.asis and self.wins >= MOST * self.n and self.n > 0
+        return self.errors < min(NEAR, LEFT * self.asis) and self.wins >= MOST * self.n and self.n > 0
 
     @property
     def odds(self) -> float:
