@@ -1,4 +1,4 @@
-"""Measure how far policies carry: under randomisation, in the other physics engine, on starts they have not seen.
+"""How far policies carry: under randomisation, in the other physics engine, on starts they have not seen.
 
 Plays every policy in every condition on the same seeds, so that each episode has its twin in the nominal condition, which is
 `env` with nothing randomised: levels of env.randomize, each engine, each level of the task. The distance of a start is that to
