@@ -13,8 +13,9 @@ import pytest
 from data.evaluation import MANIFEST, ROWS, Manifest
 from data.results import read_summary
 from data.statistics import mcnemar_exact, paired_difference, wilson
-from waldo import cli, contest
-from waldo.verdict import unpaired
+from waldo import cli
+from waldo.comparison import contest
+from waldo.comparison.verdict import unpaired
 
 WHERE = {"task": {"_target_": "sim.tasks.reach.Reach", "level": "easy"}, "engine": "mujoco", "rate_hz": 20.0}
 

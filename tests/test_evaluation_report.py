@@ -14,7 +14,7 @@ from data.failures import kinds
 from data.results import Figure, write_summary
 from tests.browser import CHROMIUM, Browser
 from tests.evaluated import LIMIT, film, left_is_hard, row, trace, write
-from waldo.evaluation_report import finding, write_report
+from waldo.reports.evaluation import finding, write_report
 
 SECTIONS = [
     "How far episodes come",

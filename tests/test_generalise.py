@@ -16,7 +16,7 @@ from waldo import cli
 from waldo.compose import composed
 from waldo.generalise import conditions_of, named
 from waldo.generalise_cells import ENGINE, LEVEL, NOMINAL, Condition, Distances, bins, compared, figures_of, separation
-from waldo.generalise_report import write_report
+from waldo.reports.generalise import write_report
 
 PLACES = [Condition(NOMINAL, NOMINAL, ""), Condition("engine_x", ENGINE, "x"), Condition("level_y", LEVEL, "y")]
 

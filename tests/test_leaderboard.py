@@ -16,7 +16,7 @@ from data.results import read_summary
 from data.statistics import wilson
 from tests.test_compare import WHERE, damage, write
 from waldo import cli
-from waldo.ranking import boards, letters, overall
+from waldo.comparison.ranking import boards, letters, overall
 
 
 @pytest.fixture(autouse=True)

@@ -27,9 +27,9 @@ from omegaconf import DictConfig
 from data.errors import ConfigError
 from data.evaluation import Manifest, pair, require_same_place
 from data.results import Figure, read_summary
-from waldo.contest import Playing, Recorded, meet, open_side, seeds_of
+from waldo.comparison.contest import Playing, Recorded, meet, open_side, seeds_of
+from waldo.comparison.verdict import Comparison, compare
 from waldo.dataset.terminal import aligned
-from waldo.verdict import Comparison, compare
 
 
 def run(cfg: DictConfig, out: Path) -> list[Figure]:

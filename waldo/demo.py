@@ -27,8 +27,8 @@ from data.errors import RenderError
 from data.results import SUMMARY, Figure
 from data.statistics import mcnemar_exact
 from waldo.compose import composed
-from waldo.demo_report import outcomes_of, write_report
 from waldo.films import draw
+from waldo.reports.demo import outcomes_of, write_report
 from waldo.steps import Steps
 
 HELD_OUT, SELECTION = 100_000, 50_000  # first seeds; demonstrations start at 0

@@ -74,7 +74,7 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
         write_atomic(out / LATENCY, json.dumps([round(value, 4) for value in took]))
         figures += [Figure(f"latency/p{q}", float(np.quantile(took, q / 100)), "ms", len(took)) for q in (50, 99)]
     if cfg.report:
-        from waldo.evaluation_report import write_report
+        from waldo.reports.evaluation import write_report
 
         print(f"report: {write_report(read(out))}")
     return figures

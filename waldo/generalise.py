@@ -42,7 +42,7 @@ from waldo.policy import build_env, identity, load_sampler
 
 
 def run(cfg: DictConfig, out: Path) -> list[Figure]:
-    from waldo.generalise_report import significant, write_report
+    from waldo.reports.generalise import significant, write_report
 
     if cfg.episodes < 2:
         raise ConfigError(f"episodes={cfg.episodes}; at least 2 are wanted")

@@ -23,8 +23,8 @@ from omegaconf import DictConfig
 from data.errors import ConfigError, DatasetError
 from data.evaluation import MANIFEST, Evaluation, is_evaluation, manifest_of, read
 from data.results import Figure
+from waldo.comparison.ranking import Board, Overall, boards, overall
 from waldo.dataset.terminal import aligned
-from waldo.ranking import Board, Overall, boards, overall
 
 SHARES = "shards"  # where an evaluation in several processes keeps what is not yet joined
 
@@ -37,7 +37,7 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     everywhere = overall(made)
     print("\n".join([*itertools.chain(*map(_told, made)), *_told_overall(made, everywhere), *(f"left out: {line}" for line in skipped)]))
     figures = _figures(made, everywhere, skipped)
-    from waldo.leaderboard_report import write_report
+    from waldo.reports.leaderboard import write_report
 
     print(f"report: {write_report(made, everywhere, skipped, cfg.alpha, out)}")
     return figures

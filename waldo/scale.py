@@ -73,7 +73,7 @@ class Curve:
 
 
 def run(cfg: DictConfig, out: Path) -> list[Figure]:
-    from waldo.scale_report import write_report
+    from waldo.reports.scale import write_report
 
     sizes, seeds, tasks = _checked(cfg)
     if not (cfg.policy.get("_target_") and hasattr(locate(cfg.policy._target_), "loss")):

@@ -19,7 +19,7 @@ from data.report import Report, Video
 from data.results import SUMMARY, Figure, read_summary
 from data.statistics import median_interval, wilson
 from waldo import provenance
-from waldo.failure_pages import SURE, beginnings_section, failures_section
+from waldo.reports.failures import SURE, beginnings_section, failures_section
 
 FILMS = 20  # clips on the page
 POINTS = 400  # times at which the share of successes is drawn

@@ -9,7 +9,7 @@ from data.charts import INK, LINE, SERIES, SOFT, axes, svg
 from data.report import Report
 from data.results import Figure
 from waldo import provenance
-from waldo.ranking import Board, Overall, Standing
+from waldo.comparison.ranking import Board, Overall, Standing
 
 PAGE = "leaderboard.html"
 TILES = 6

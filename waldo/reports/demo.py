@@ -12,7 +12,7 @@ from data.charts import latency_histogram, learning_curves, success_bars
 from data.report import Report
 from data.results import Figure, read_summary
 from data.statistics import mcnemar_exact, paired_difference
-from waldo.evaluation_report import clips
+from waldo.reports.evaluation import clips
 
 LABELS = {
     "untrained": "untrained network",

@@ -12,7 +12,7 @@ from data.evaluation import Manifest
 from data.report import Report
 from sim.variation.randomize import LEVELS
 from waldo.generalise_cells import ENGINE, LEVEL, NOMINAL, RANDOMISATION, Cell, Condition, Distances, bins, separation
-from waldo.generalise_charts import along, heat
+from waldo.reports.generalise_charts import along, heat
 
 
 def write_report(

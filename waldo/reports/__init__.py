@@ -1,0 +1,1 @@
+"""One HTML page per kind of result, made with data.report."""
