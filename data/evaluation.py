@@ -182,7 +182,7 @@ def pair(a: Evaluation, b: Evaluation) -> tuple[np.ndarray, np.ndarray, np.ndarr
 def require_same_place(a: Manifest, b: Manifest) -> None:
     """Raises DatasetError naming every difference between two environments."""
     apart = [f"{name} {x!r} and {y!r}" for name, x, y in (("task", a.task, b.task), ("robot", a.robot, b.robot)) if x != y]
-    one, other = _flat(a.environment), _flat(b.environment)
+    one, other = flat_settings(a.environment), flat_settings(b.environment)
     apart += [f"env.{key} {one.get(key)!r} and {other.get(key)!r}" for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
     if apart:
         raise DatasetError(f"{a.policy} and {b.policy} were evaluated in different environments: {'; '.join(apart[:6])}")
@@ -241,12 +241,12 @@ def manifest_of(folder: Path) -> Manifest:
     return made
 
 
-def _flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+def flat_settings(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """Dotted keys. Empty mappings and lists are the same as nothing."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{path}{key}.")
+            found |= flat_settings(value, f"{path}{key}.")
         elif value not in ([], (), None, ""):
             found[f"{path}{key}"] = value
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from data.errors import DatasetError
 from data.evaluation import LATENCY, MANIFEST, ROWS, TRACES, VIDEOS, Manifest, manifest_of
 from data.lerobot.video import write_mp4
 from data.results import EpisodeLog, Figure
-from data.statistics import wilson
+from data.statistics import success_rate
 from policies.base import Sampler
 from sim.base import VecEnv, settings_of
 from sim.caption import caption
@@ -82,8 +82,7 @@ def evaluate(
                 bar.update(kept + written + group - running - bar.n)
 
             written = 0
-            play = player.episodes if isinstance(player, Experts) else partial(_rollout, player)
-            episodes = play(env, todo, film=wanted[:videos], camera=camera, on_step=show)
+            episodes = _episodes(player)(env, todo, film=wanted[:videos], camera=camera, on_step=show)
             for number, result in enumerate(episodes, 1):
                 _keep(result, out, env.spec.rate_hz, traces)
                 log.append(result.row())  # last: what has a row is complete
@@ -99,8 +98,9 @@ def film_failures(env: VecEnv, player: Sampler | Experts, rows: list[dict[str, A
     failed = [row["seed"] for row in rows if not row["success"] and not row.get("error")]
     wanted = [seed for seed in failed[:most] if str(seed) not in filmed]
     if wanted:
-        play = player.episodes if isinstance(player, Experts) else partial(_rollout, player)
-        for result in tqdm(play(env, wanted, film=wanted, camera=camera), total=len(wanted), desc="film failures", unit="episode"):
+        for result in tqdm(
+            _episodes(player)(env, wanted, film=wanted, camera=camera), total=len(wanted), desc="film failures", unit="episode"
+        ):
             _keep(result, out, env.spec.rate_hz, traces=False)
 
 
@@ -125,6 +125,11 @@ def _keep(result: EpisodeResult, out: Path, rate_hz: float, traces: bool) -> Non
             np.savez(file, allow_pickle=False, **result.trace)
 
 
+def _episodes(player: Sampler | Experts) -> Callable[..., Iterator[EpisodeResult]]:
+    """How episodes of a player are had: sim.rollout.rollout without its policy."""
+    return player.episodes if isinstance(player, Experts) else partial(_rollout, player)
+
+
 def _rollout(policy: Sampler, env: VecEnv, seeds: list[int], **options: Any) -> Iterator[EpisodeResult]:
     return rollout(env, policy, seeds, **options)
 
@@ -146,6 +151,4 @@ def prepare(out: Path, manifest: Manifest) -> None:
 
 def success_figure(name: str, rows: list[dict[str, Any]]) -> Figure:
     """The success rate with its 95 % Wilson interval."""
-    wins = sum(bool(row["success"]) for row in rows)
-    low, high = wilson(wins, len(rows))
-    return Figure(name, wins / len(rows), "", len(rows), low, high)
+    return success_rate(name, sum(bool(row["success"]) for row in rows), len(rows))

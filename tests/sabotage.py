@@ -117,7 +117,7 @@ class Kit:
         cfg = composed(
             "diagnose", [f"checkpoint={case.checkpoint}", f"episodes={0 if self.small else case.episodes}", *case.data, *case.env]
         )
-        policy = load_sampler(str(case.checkpoint), "", cfg.env.__class__({"_target_": ""}))
+        policy = load_sampler(str(case.checkpoint))
         study = study_of(policy, case.checkpoint, typed(DataConfig, cfg.data, "data"))
         env = case.wrap(open_env(cfg.env, policy, REPLAYED if self.small else max(case.episodes, REPLAYED)))
         try:

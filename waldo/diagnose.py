@@ -23,14 +23,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from data import evaluation as evaluations
 from data.config import build, typed
 from data.errors import ConfigError, SpecError
 from data.results import Figure
 from data.spec import PolicySpec, match
-from data.statistics import wilson
+from data.statistics import success_rate
 from policies.base import Sampler
 from policies.diagnosis import Study
 from policies.inputs import DataConfig, Inputs
@@ -47,7 +47,7 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
         torch.set_num_threads(cfg.threads)
     if cfg.episodes < 0:
         raise ConfigError(f"episodes={cfg.episodes}; it must be 0 or more")
-    policy = load_sampler(cfg.checkpoint, "", OmegaConf.create({"_target_": ""}), trust=cfg.trust)
+    policy = load_sampler(cfg.checkpoint, trust=cfg.trust)
     study = study_of(policy, Path(cfg.checkpoint), typed(DataConfig, cfg.data, "data"))
     env = open_env(cfg.env, policy, max(cfg.episodes, REPLAYED)) if cfg.env.get("_target_") else None
     try:
@@ -123,7 +123,7 @@ def figures(trial: Trial, diagnosis: Diagnosis) -> list[Figure]:
     found = [Figure("alarms", float(len(diagnosis.alarms)))]
     if trial.outcomes:
         wins = sum(o.success for o in trial.outcomes)
-        found.append(Figure("success", wins / len(trial.outcomes), "", len(trial.outcomes), *wilson(wins, len(trial.outcomes))))
+        found.append(success_rate("success", wins, len(trial.outcomes)))
     for group, rows in errors(trial.study).items():
         found += [Figure(f"open_loop/{group}/{row.name}", row.error, row.unit, row.n) for row in rows]
     return found + [Figure(name, value, unit) for name, (value, unit) in diagnosis.measured.items()]

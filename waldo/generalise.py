@@ -47,7 +47,7 @@ def run(cfg: DictConfig, out: Path) -> list[Figure]:
     if cfg.episodes < 2:
         raise ConfigError(f"episodes={cfg.episodes}; at least 2 are wanted")
     paths, conditions = named(list(cfg.paths)), conditions_of(cfg)
-    samplers = {name: load_sampler(path, "", OmegaConf.create({}), trust=cfg.trust) for name, path in paths.items()}
+    samplers = {name: load_sampler(path, trust=cfg.trust) for name, path in paths.items()}
     demonstrations = Part(typed(DataConfig, cfg.data, "data")) if cfg.distance else None
     environments = {c.name: _environment(cfg, c) for c in conditions}
     for environment in environments.values():  # a mistake is told now, not after an hour

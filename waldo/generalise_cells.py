@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from data.results import Figure
-from data.statistics import Difference, mcnemar_exact, paired_difference, wilson
+from data.statistics import Difference, mcnemar_exact, paired_difference, success_rate
 from data.statistics.aggregate import holm
 
 NOMINAL = "nominal"
@@ -117,5 +117,4 @@ def figures_of(cells: Sequence[Cell], distances: Distances | None) -> list[Figur
 
 
 def _rate(name: str, success: np.ndarray) -> Figure:
-    n, wins = len(success), int(success.sum())
-    return Figure(name, wins / n, "", n, *wilson(wins, n))
+    return success_rate(name, int(success.sum()), len(success))

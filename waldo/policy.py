@@ -19,11 +19,13 @@ from sim.base import NO_MATTER
 from waldo import provenance
 
 
-def load_sampler(path: str, critic: str, steer: DictConfig, untrained: bool = False, trust: str = "") -> Sampler:
+def load_sampler(path: str, critic: str = "", steer: DictConfig | None = None, untrained: bool = False, trust: str = "") -> Sampler:
     """Raises CheckpointError for what cannot be loaded, ConfigError for what does not go together."""
     folder = Path(path)
+    if steer is not None and not steer.get("_target_"):
+        steer = None
     if (folder / "artifact.json").exists():
-        if critic or steer.get("_target_") or untrained:
+        if critic or steer is not None or untrained:
             raise ConfigError(f"{folder} is an artefact: its steering is exported with it; give neither critic nor steer nor untrained")
         from policies.artifact import Artifact
 
@@ -32,7 +34,7 @@ def load_sampler(path: str, critic: str, steer: DictConfig, untrained: bool = Fa
     if untrained:
         torch.manual_seed(0)
         policy = build(checkpoint.config_node(policy), policy.spec, policy.normalizer).eval()
-    if not steer.get("_target_"):
+    if steer is None:
         return policy
     if not critic:
         raise ConfigError("steering needs a critic: critic=<folder that waldo refine wrote>/checkpoint")

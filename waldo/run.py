@@ -37,7 +37,7 @@ from omegaconf import DictConfig, OmegaConf
 from data.config import build
 from data.errors import ConfigError, RobotError, WaldoError, did_you_mean
 from data.results import EpisodeLog, Figure, write_atomic
-from data.statistics import wilson
+from data.statistics import success_rate
 from real.audit import Audit, audit
 from real.cell import Cell
 from real.clock import StepClock, WallClock
@@ -219,9 +219,8 @@ def _line(i: int, n: int, row: Episode) -> str:
 
 def _figures(rows: list[Episode], found: Audit, killed: bool) -> list[Figure]:
     wins, n = sum(row.success for row in rows), len(rows)
-    low, high = wilson(wins, n)
     figures = [
-        Figure("success", wins / n, "", n, low, high),
+        success_rate("success", wins, n),
         Figure("ticks", found.ticks, "", found.ticks),
         Figure("ticks_outside/commanded", found.outside, "", found.ticks),
         *(Figure(f"ticks_outside/measured_{k}", v, "", found.ticks) for k, v in found.measured_outside.items()),

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from data.config import locate
 from data.errors import ConfigError, DatasetError
 from data.results import Figure
-from data.statistics import wilson
+from data.statistics import success_rate
 from data.statistics.scaling import Fit, power_law
 from waldo import manual, provenance
 from waldo.compose import composed
@@ -242,9 +242,7 @@ def _figures(curve: Curve, aim: float) -> list[Figure]:
     """Success at every size; the exponent, the success that the law promises for twice as many, and how many it wants for `aim`."""
     figures = []
     for size in curve.sizes:
-        wins, n = curve.counts(size)
-        low, high = wilson(wins, n)
-        figures.append(Figure(f"success/{curve.task}/{size}", wins / n, "", n, low, high))
+        figures.append(success_rate(f"success/{curve.task}/{size}", *curve.counts(size)))
     if curve.fit is None:
         return figures
     double, episodes = 2 * curve.sizes[-1], sum(n for _, _, n in curve.points)

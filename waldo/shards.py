@@ -27,12 +27,13 @@ from tqdm import tqdm
 
 from data.errors import DatasetError, WaldoError
 from data.evaluation import ROWS, TRACES, VIDEOS, Manifest, is_evaluation, manifest_of
+from data.machine import ONE_THREAD
 from data.results import EpisodeLog, read_rows, write_atomic
 from sim.evaluate import prepare
+from waldo.steps import LOG, last_words
 
 SHARDS = "shards"
 LOOK_EVERY = 0.3  # [s] how the workers are doing
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def evaluate_in_processes(cfg: DictConfig, manifest: Manifest, seeds: list[int], out: Path) -> list[dict[str, Any]]:
@@ -61,7 +62,7 @@ def evaluate_in_processes(cfg: DictConfig, manifest: Manifest, seeds: list[int],
 class _Worker:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._log = (folder / "log.txt").open("w")
+        self._log = (folder / LOG).open("w")
         # Its stdin is the sign that we are alive: when it closes, the worker ends.
         self.process = subprocess.Popen(
             [sys.executable, "-m", "waldo.shards", str(folder)],
@@ -87,11 +88,6 @@ class _Worker:
             self.process.stdin.close()
         self._log.close()
 
-    def told(self) -> str:
-        """The last line that it printed."""
-        lines = (self.folder / "log.txt").read_text(errors="replace").replace("\r", "\n").strip().splitlines()
-        return lines[-1].strip() if lines else "it said nothing"
-
 
 def _start(cfg: DictConfig, seeds: list[int], identity: str, filmed: set[int], out: Path, index: int) -> _Worker:
     folder = out / SHARDS / str(index)
@@ -114,9 +110,9 @@ def _wait(workers: list[_Worker], total: int, kept: int, out: Path) -> None:
             bar.update(kept + sum(worker.finished() for worker in workers) - bar.n)
             for worker in workers:
                 if worker.process.poll():
-                    status = worker.process.returncode
+                    status, said = worker.process.returncode, last_words(worker.folder / LOG) or "it said nothing"
                     raise WaldoError(
-                        f"the process of {worker.folder} ended with status {status}: {worker.told()}. Finished episodes are kept; "
+                        f"the process of {worker.folder} ended with status {status}: {said}. Finished episodes are kept; "
                         "give the same command again and it goes on"
                     )
             if not running:

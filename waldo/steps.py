@@ -28,11 +28,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data.errors import WaldoError
+from data.machine import ONE_THREAD
 from data.results import SUMMARY, Figure, read_summary, write_atomic
 from waldo.jobs import Job
 
 NOTE, LOG, SECONDS = "command.txt", "log.txt", "seconds.txt"
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # two trainings side by side beat one on two threads
 WALDO = (sys.executable, "-m", "waldo")
 Step = tuple[str, ...]  # name, command, words
 
@@ -94,7 +94,7 @@ class Steps:
 
     def running(self) -> dict[str, str]:
         """Name -> the last words of its log, of the steps that run beside at this moment."""
-        return {name: _last_words(self.out / name / LOG) for name in tuple(self._children)}
+        return {name: last_words(self.out / name / LOG) for name in tuple(self._children)}
 
     def stop(self) -> None:
         """End what runs beside; what was finished is kept."""
@@ -147,7 +147,7 @@ class Steps:
                 start = time.perf_counter()
                 status = self._child(name, [*WALDO, command, *words, f"out={folder}"], log)
                 if status and not self._failed:
-                    self._failed = f"`{line}` ended with status {status}: {_last_words(folder / LOG) or 'it said nothing'}"
+                    self._failed = f"`{line}` ended with status {status}: {last_words(folder / LOG) or 'it said nothing'}"
                 if self._failed:
                     return settings
                 write_atomic(folder / SECONDS, f"{time.perf_counter() - start:.1f}")
@@ -212,7 +212,7 @@ def _lock(log: BufferedRandom, folder: Path) -> None:
             fcntl.flock(log, fcntl.LOCK_EX)
 
 
-def _last_words(log: Path) -> str:
+def last_words(log: Path) -> str:
     """The last line of a log; a progress bar's is what it shows now."""
     with contextlib.suppress(OSError), log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 2000))

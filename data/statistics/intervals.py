@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from data.results import Figure
+
 
 def _check_counts(successes: int, n: int, level: float) -> None:
     if n < 1 or not 0 <= successes <= n:
@@ -38,6 +40,11 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
     low = 0.0 if successes == 0 else max(0.0, middle - half)
     high = 1.0 if successes == n else min(1.0, middle + half)
     return low, high
+
+
+def success_rate(name: str, successes: int, n: int) -> Figure:
+    """A rate with its 95 % Wilson interval. Raises ValueError for impossible counts."""
+    return Figure(name, successes / n if n else math.nan, "", n, *wilson(successes, n))
 
 
 def clopper_pearson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:

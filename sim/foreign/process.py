@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from data.errors import ConfigError
+from data.machine import ONE_THREAD
 from sim import gl
 from sim.foreign import child
 from sim.foreign.arrays import anonymous_file
@@ -28,8 +29,6 @@ SHORT = 300  # bytes of it in the message of one row
 LONGEST_LOG = 8 << 20  # bytes
 WHOLE_MESSAGE = 10  # [s] from the first byte to the last
 FAREWELL = 2.0  # [s] to close the environments
-# Many processes beside each other: each computes on its own core.
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 class Gone(Exception):
@@ -47,7 +46,7 @@ def surroundings(python: str, variables: Mapping[str, str]) -> dict[str, str]:
         found.pop(name, None)
     if not python:
         found["PYTHONPATH"] = os.pathsep.join(place for place in sys.path if place)
-    return {**found, **dict.fromkeys(ONE_THREAD, "1"), **variables}
+    return {**found, **ONE_THREAD, **variables}
 
 
 class Child:

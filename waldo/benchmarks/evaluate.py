@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from data.errors import ConfigError, WaldoError, did_you_mean
 from data.evaluation import read
-from data.machine import cores
+from data.machine import ONE_THREAD, cores
 from data.noise import fold
 from data.results import Figure
 from policies.base import Sampler
@@ -72,7 +72,7 @@ def _evaluated(cfg: DictConfig, episodes: int, out: Path) -> tuple[float, float,
     words = [player, f"env={cfg.environment}", f"episodes={episodes}", f"seed={FIRST}", f"workers={cores()}"]
     call = [sys.executable, "-c", MEASURE, str(note), "evaluate", *words, "videos=0", "report=false", f"out={out}"]
     began = time.perf_counter()
-    done = subprocess.run(call, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=False)
+    done = subprocess.run(call, capture_output=True, text=True, env={**os.environ, **ONE_THREAD}, check=False)
     spent = time.perf_counter() - began
     if done.returncode:
         raise WaldoError(f"waldo {' '.join(call[4:])} ended with status {done.returncode}: {done.stderr.strip().splitlines()[-1:]}")
@@ -85,7 +85,7 @@ def plain_loop(checkpoint: str, environment: Path, seeds: np.ndarray) -> tuple[f
     assert isinstance(node, DictConfig)
     sampler: Sampler | RandomPolicy
     if checkpoint:
-        sampler = load_sampler(checkpoint, "", OmegaConf.create({"_target_": ""}))
+        sampler = load_sampler(checkpoint)
         env = open_env(node, sampler.spec)
     else:
         env = build_env(node)

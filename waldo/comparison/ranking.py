@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase
-from typing import Any
 
 import numpy as np
 
 from data.errors import DatasetError
-from data.evaluation import Evaluation, require_same_place
+from data.evaluation import Evaluation, flat_settings, require_same_place
 from data.statistics import Difference, mcnemar_exact, paired_difference, wilson
 from data.statistics.aggregate import holm, iqm, stratified_bootstrap
 
@@ -171,21 +170,13 @@ def _same_place(a: Evaluation, b: Evaluation) -> bool:
 def _titles(firsts: Sequence[Evaluation]) -> list[str]:
     """Task and robot, and where those are not enough the settings that differ."""
     plain = [f"{e.manifest.task} · {e.manifest.robot}" for e in firsts]
-    settings = [dict(_leaves(e.manifest.environment)) for e in firsts]
+    settings = [flat_settings(e.manifest.environment) for e in firsts]
     titles = []
     for title, own in zip(plain, settings, strict=True):
         others = [other for name, other in zip(plain, settings, strict=True) if name == title]
         keys = sorted(key for key in {*itertools.chain(*others)} if len({repr(other.get(key)) for other in others}) > 1)
         titles.append(" · ".join([title, *(f"{key}={own.get(key)}" for key in keys)]))
     return titles
-
-
-def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{path}{key}.")
-        elif value not in ([], (), None, ""):
-            yield f"{path}{key}", value
 
 
 def _names(folders: Sequence[Path]) -> dict[Path, str]:

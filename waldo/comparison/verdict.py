@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from data.results import Figure
-from data.statistics import mcnemar_exact, paired_difference, wilson
+from data.statistics import mcnemar_exact, paired_difference, success_rate, wilson
 from data.statistics.sequential import Decision, Verdict, non_inferiority
 
 STATUS = {"non-inferior": 0, "worse": 1, "undecided": 2}  # exit status of `waldo compare`
@@ -138,8 +138,7 @@ def _one_look(a: np.ndarray, b: np.ndarray, margin: float, alpha: float) -> Verd
 
 
 def _rate(name: str, success: np.ndarray) -> Figure:
-    low, high = wilson(int(success.sum()), len(success))
-    return Figure(name, float(success.mean()), "", len(success), low, high)
+    return success_rate(name, int(success.sum()), len(success))
 
 
 def _points(difference: float) -> str:
